@@ -1,0 +1,45 @@
+/* Log lines on stderr: one JSON object a line, or text. Tokens, keys and payloads never get here. */
+#ifndef CORE_LOG_H
+#define CORE_LOG_H
+
+#include "core/str.h"
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+/* Before the first thread. Thread-safe afterwards: each line is one write(2). */
+void log_init(enum log_level level, enum log_format format);
+
+/* One field. Build an array with the macros below: log_event(LOG_LEVEL_INFO, "listening", LOG_S("address", a), LOG_U("workers", n)). */
+struct log_field {
+    const char *key;
+    enum { LOG_FIELD_STR, LOG_FIELD_INT, LOG_FIELD_UINT, LOG_FIELD_BOOL } kind;
+    struct str s; /* cut to 512 bytes; bytes that are no UTF-8 become U+FFFD */
+    int64_t i;
+};
+#define LOG_S(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_STR, .s = (v)})
+#define LOG_Z(k, v) LOG_S(k, str_of(v))
+#define LOG_I(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_INT, .i = (v)})
+#define LOG_U(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_UINT, .i = (int64_t)(v)})
+#define LOG_B(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_BOOL, .i = (v)})
+
+/* `event` is a stable snake_case name, e.g. "listening", "redis_lost", "connection_closed". */
+void log_fields(enum log_level level, const char *event, const struct log_field *fields, size_t n);
+#define log_event(level, event, ...)                                                                                   \
+    do {                                                                                                               \
+        const struct log_field log_fields_[] = {__VA_ARGS__};                                                          \
+        log_fields((level), (event), log_fields_, sizeof(log_fields_) / sizeof(log_fields_[0]));                       \
+    } while (0)
+bool log_enabled(enum log_level level);
+
+/* Formats one line into `out` (for tests and for the bounded writer of later): now_us is unix microseconds. */
+void log_format_line(struct buf *out, enum log_format format, int64_t now_us, enum log_level level, const char *event,
+                     const struct log_field *fields, size_t n);
+
+/* At most one line a second of a kind: true if a line may go out now; *suppressed then tells how many did not. */
+struct log_limit {
+    uint64_t next_ms, suppressed;
+};
+bool log_limit_pass(struct log_limit *l, uint64_t now_ms, uint64_t *suppressed);
+
+#endif

@@ -1,0 +1,48 @@
+/* JSON Web Tokens: verification with one pinned algorithm, strict claims, and minting. No clock: time is an argument. */
+#ifndef CORE_TOKEN_H
+#define CORE_TOKEN_H
+
+#include "core/config.h"
+#include "core/keyring.h"
+
+#define TOKEN_MAX 8192
+#define TOKEN_SUB_MAX 256
+
+/* Scopes that mean something here; others in a token are ignored. */
+enum scope {
+    SCOPE_EVENTS_PUBLISH = 1 << 0,
+    SCOPE_EVENTS_READ = 1 << 1,
+    SCOPE_CONNECTIONS_READ = 1 << 2,
+    SCOPE_CONNECTIONS_WRITE = 1 << 3,
+};
+/* One bit, or 0 for an unknown word. */
+unsigned scope_from_word(struct str word);
+/* Space-separated words to bits. */
+unsigned scopes_from_text(struct str text);
+const char *scope_name(enum scope s);
+
+struct token_rules {
+    enum jwt_algorithm algorithm;
+    const char *issuer, *audience; /* NULL: not checked */
+    uint64_t leeway_ms;
+};
+
+struct token_claims {
+    char sub[TOKEN_SUB_MAX];
+    size_t sub_len;
+    uint64_t exp; /* unix seconds, fraction cut off */
+    unsigned scopes;
+};
+
+/* NULL and *out filled, or a short fixed reason for the close frame, the log and WWW-Authenticate ("token expired",
+ * "signature does not match", "algorithm is not HS256", "claim sub is missing"): never a part of the token. Checks the shape
+ * before the signature, the signature before the claims; `now_ms` is unix time. */
+const char *token_verify(struct str token, const struct token_rules *rules, const struct keyring *keys, uint64_t now_ms,
+                         struct token_claims *out) MUST_CHECK;
+
+/* Signs a token with sub, scope (NULL: none), iat, exp and, where the rules have them, iss and aud. `key` is the HMAC
+ * secret or a private PEM; kid may be NULL. 0, or -1 with a reason. */
+int token_mint(struct buf *out, const struct token_rules *rules, struct str key, const char *kid, const char *sub,
+               const char *scope, uint64_t now_s, uint64_t ttl_s, const char **reason) MUST_CHECK;
+
+#endif
