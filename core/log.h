@@ -7,14 +7,16 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
-/* Before the first thread. Thread-safe afterwards: each line is one write(2). */
+/* Before the first thread; until then info and text. Thread-safe afterwards: each line is one write(2). */
 void log_init(enum log_level level, enum log_format format);
 
-/* One field. Build an array with the macros below: log_event(LOG_LEVEL_INFO, "listening", LOG_S("address", a), LOG_U("workers", n)). */
+/* One field. Build an array with the macros below: log_event(LOG_LEVEL_INFO, "listening", LOG_S("address", a),
+ * LOG_U("workers", n)). */
 struct log_field {
     const char *key;
     enum { LOG_FIELD_STR, LOG_FIELD_INT, LOG_FIELD_UINT, LOG_FIELD_BOOL } kind;
-    struct str s; /* cut to 512 bytes; bytes that are no UTF-8 become U+FFFD */
+    struct str s; /* cut to 512 bytes; what is no UTF-8, or a DEL or C1 control that a terminal might obey, becomes
+                   * U+FFFD. STR_NONE: the field is left out */
     int64_t i;
 };
 #define LOG_S(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_STR, .s = (v)})
@@ -32,7 +34,10 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
     } while (0)
 bool log_enabled(enum log_level level);
 
-/* Formats one line into `out` (for tests and for the bounded writer of later): now_us is unix microseconds. */
+/* Appends one line, with its newline, to `out` (for tests and for the bounded writer of later): now_us is unix
+ * microseconds. JSON: keys time, level, event, then the fields. Text: `2026-01-02T03:04:05.678Z INFO  listening
+ * address=[::]:8000 workers=4`, a value in JSON's quotes where it is empty or holds a space, a quote, a backslash, an
+ * equals sign or a control character. */
 void log_format_line(struct buf *out, enum log_format format, int64_t now_us, enum log_level level, const char *event,
                      const struct log_field *fields, size_t n);
 
