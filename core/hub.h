@@ -17,16 +17,16 @@ struct hub_member {
 struct hub_channel {
     struct table_link link;
     struct hub_member *members;
-    uint32_t count;        /* of members */
-    uint8_t kind;          /* enum hub_kind */
-    uint8_t state;         /* the subscription's, owned by pubsub/subscriber.c */
+    uint32_t count; /* of members */
+    uint8_t kind;   /* enum hub_kind */
+    uint8_t state;  /* the subscription's, owned by pubsub/subscriber.c */
     uint16_t id_len;
-    uint16_t replies_due;  /* SUBSCRIBE replies still to come; owned by pubsub/ */
-    uint32_t generation;   /* of the subscriber connection that it was subscribed on; owned by pubsub/ */
-    uint64_t carried_seq;  /* seq of the last own event that came on it; owned by pubsub/ */
-    uint64_t unsubscribe_at_ms;                     /* 0: not lingering; owned by pubsub/ */
-    struct hub_channel *linger_next, *linger_prev;  /* in the order of unsubscribe_at_ms; owned by pubsub/ */
-    char id[];             /* user id or connection id, not NUL-terminated */
+    uint16_t replies_due;       /* SUBSCRIBE replies still to come; owned by pubsub/ */
+    uint32_t generation;        /* of the subscriber connection that it was subscribed on; owned by pubsub/ */
+    uint64_t carried_seq;       /* seq of the last own event that came on it; owned by pubsub/ */
+    uint64_t unsubscribe_at_ms; /* 0: not lingering; owned by pubsub/ */
+    struct hub_channel *linger_next, *linger_prev; /* in the order of unsubscribe_at_ms; owned by pubsub/ */
+    char id[];                                     /* user id or connection id, not NUL-terminated */
 };
 
 struct hub {
@@ -49,6 +49,7 @@ void hub_join(struct hub_channel *c, struct hub_member *m);
 void hub_leave(struct hub_member *m);
 /* Frees a channel without members. */
 void hub_drop(struct hub *h, struct hub_channel *c);
+/* fn may drop the channel it is given and no other, and makes none. */
 void hub_each(struct hub *h, void (*fn)(struct hub_channel *, void *), void *data);
 
 #endif
