@@ -12,7 +12,8 @@ struct position {
 /* The longest text of a position, without a NUL: three numbers and two separators. */
 #define POSITION_MAX (20 + 1 + 20 + 1 + 10)
 
-/* Reads exactly one position (decimal, no sign, no leading zeros but "0" itself, n ≥ 1). 0, or -1 if `s` is not of the form. */
+/* Reads exactly one position (decimal, no sign, no leading zeros but "0" itself, n ≥ 1). 0, or -1 if `s` is not of the
+ * form. */
 int position_parse(struct str s, struct position *out) MUST_CHECK;
 
 /* Writes the text, without a NUL, and returns its length. */
