@@ -1,4 +1,5 @@
-/* JSON Web Tokens: verification with one pinned algorithm, strict claims, and minting. No clock: time is an argument. */
+/* JSON Web Tokens: verification with one pinned algorithm, strict claims, and minting. No clock: time is an argument.
+ */
 #ifndef CORE_TOKEN_H
 #define CORE_TOKEN_H
 
@@ -35,13 +36,20 @@ struct token_claims {
 };
 
 /* NULL and *out filled, or a short fixed reason for the close frame, the log and WWW-Authenticate ("token expired",
- * "signature does not match", "algorithm is not HS256", "claim sub is missing"): never a part of the token. Checks the shape
- * before the signature, the signature before the claims; `now_ms` is unix time. */
+ * "signature does not match", "algorithm is not HS256", "claim sub is missing"): never a part of the token. Checks the
+ * shape before the signature, the signature before the claims; `now_ms` is unix time. A token is expired from exp +
+ * leeway on (RFC 7519 4.1.4) and valid from nbf - leeway on. An exp too great for a double's integers is cut to 2^53
+ * - 1. */
 const char *token_verify(struct str token, const struct token_rules *rules, const struct keyring *keys, uint64_t now_ms,
                          struct token_claims *out) MUST_CHECK;
 
+/* Whether a user id may stand in a token: 1 to TOKEN_SUB_MAX bytes of strict UTF-8 without control characters (C0, DEL,
+ * C1). */
+bool token_sub_valid(struct str sub) MUST_CHECK;
+
 /* Signs a token with sub, scope (NULL: none), iat, exp and, where the rules have them, iss and aud. `key` is the HMAC
- * secret or a private PEM; kid may be NULL. 0, or -1 with a reason. */
+ * secret or a private PEM, which has to fit the algorithm; kid may be NULL. 0, or -1 with a reason (no part of the
+ * key). */
 int token_mint(struct buf *out, const struct token_rules *rules, struct str key, const char *kid, const char *sub,
                const char *scope, uint64_t now_s, uint64_t ttl_s, const char **reason) MUST_CHECK;
 
