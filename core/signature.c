@@ -176,6 +176,21 @@ int signature_key_from_pem(struct signature_key *k, enum jwt_algorithm a, struct
     return 0;
 }
 
+EVP_PKEY *signature_read_private(struct str pem)
+{
+    BIO *bio;
+    EVP_PKEY *pkey;
+
+    if (pem.n == 0 || pem.n > INT32_MAX)
+        return NULL;
+    if ((bio = BIO_new_mem_buf(pem.p, (int)pem.n)) == NULL)
+        abort();
+    pkey = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+    BIO_free(bio);
+    ERR_clear_error();
+    return pkey;
+}
+
 void signature_key_dispose(struct signature_key *k)
 {
     EVP_PKEY_free(k->pkey);

@@ -31,6 +31,9 @@ void signature_key_dispose(struct signature_key *k);
 /* Whether a key of that type, size and curve may serve the algorithm: 0, or -1 with the reason. Private keys too. */
 int signature_key_fits(enum jwt_algorithm a, const EVP_PKEY *pkey, struct buf *error) MUST_CHECK;
 
+/* A private key from PEM, for minting; NULL if it is none, or has a password. EVP_PKEY_free is the caller's. */
+EVP_PKEY *signature_read_private(struct str pem) MUST_CHECK;
+
 /* True if `signature` (raw bytes; r||s for ECDSA) is that of `input`. Its length has to be exact: nothing may be
  * appended. Thread-safe. Leaves OpenSSL's error queue empty. */
 bool signature_verify(const struct signature_key *k, struct str input, struct str signature) MUST_CHECK;

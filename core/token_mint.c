@@ -3,7 +3,6 @@
 
 #include <jwt.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <stdlib.h>
 #include "core/base64url.h"
 #include "core/signature.h"
@@ -43,32 +42,13 @@ static const char *add_claims(jwt_t *jwt, const struct token_rules *rules, const
     return NULL;
 }
 
-static int no_password(char *dst, int size, int writing, void *data)
-{
-    return -1;
-}
-
-static EVP_PKEY *read_private(struct str pem)
-{
-    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    EVP_PKEY *pkey;
-
-    if (bio == NULL)
-        abort();
-    pkey = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
-    BIO_free(bio);
-    ERR_clear_error();
-    return pkey;
-}
-
 /* libjwt looks at a key only when it signs, asks the terminal for a password, and takes any curve: look first. */
 static const char *check_private(enum jwt_algorithm a, struct str pem, EVP_PKEY **pkey)
 {
     struct buf why = {0};
     int fits;
 
-    *pkey = pem.n > INT32_MAX ? NULL : read_private(pem);
-    if (*pkey == NULL)
+    if ((*pkey = signature_read_private(pem)) == NULL)
         return "the key is not a private key in PEM without a password";
     fits = signature_key_fits(a, *pkey, &why);
     buf_free(&why);
