@@ -1,0 +1,31 @@
+/* Whether the process is ready for traffic (/readyz): every worker hears its events, and nobody has asked it to stop.
+ * Workers note their state; whichever worker is asked reports on all. Atomics only. */
+#ifndef SERVER_READINESS_H
+#define SERVER_READINESS_H
+
+#include <stdatomic.h>
+#include "core/str.h"
+#include "pubsub/pubsub.h"
+
+/* Redis answers, and the canary has not come back for so long: events do not arrive (docs/protocol.md, "Readiness"). */
+#define READINESS_CANARY_MS 15000
+
+struct worker_readiness {
+    _Atomic unsigned flags; /* see readiness.c; zero-initialised: starting */
+};
+
+struct process_readiness {
+    struct worker_readiness *workers;
+    unsigned n;
+    _Atomic bool draining;
+};
+
+/* From the worker's own thread, at least once a second. While Redis cannot be reached at all, a worker that was ready
+ * stays so: it keeps its sockets and answers 503 and 1013 itself, instead of emptying the service. */
+void readiness_note(struct worker_readiness *w, const struct pubsub_state *state);
+
+/* True if the process is ready; *out is {"status":"ready","workers":2} or
+ * {"status":"unready","workers":2,"failing":["…"]}. */
+bool readiness_report(const struct process_readiness *p, struct buf *out);
+
+#endif
