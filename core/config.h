@@ -88,8 +88,13 @@ int config_load(struct config *c, const struct config_environment *env, struct c
 void config_free(struct config *c);
 void config_report_free(struct config_report *r);
 
+/* Warnings of what is legal but unwise, one a line: only what the configuration itself shows. */
+void config_advice(const struct config *c, const struct config_environment *env, struct buf *out);
+
 /* CPUs this process may use: sched_getaffinity, cut by cgroup v2 cpu.max (rounded up), at least 1. */
 unsigned config_cpus(void);
+/* The quota in the text of a cpu.max file ("150000 100000" is 2), 0 if there is none. */
+unsigned config_cpus_of_quota(struct str cpu_max);
 
 /* The effective configuration, `NAME=value  # meaning` a line, secrets masked, in the order of the table. */
 void config_print(const struct config *c, const struct config_environment *env, struct buf *out);
