@@ -1,15 +1,15 @@
 /* Positions as text and their order. */
 #include "core/position.h"
 
-/* Cuts a decimal number of at most `max` off *s: no sign, no leading zero. */
-static bool take_number(struct str *s, uint64_t max, uint64_t *value)
+/* Cuts a decimal number off *s: no sign, no leading zero. */
+static bool take_number(struct str *s, uint64_t *value)
 {
     size_t n = 0;
 
     *value = 0;
     while (n < s->n && s->p[n] >= '0' && s->p[n] <= '9') {
         uint64_t digit = (uint64_t)(s->p[n] - '0');
-        if (*value > (max - digit) / 10 || (n == 1 && s->p[0] == '0'))
+        if (*value > (UINT64_MAX - digit) / 10 || (n == 1 && s->p[0] == '0'))
             return false;
         *value = *value * 10 + digit;
         n++;
@@ -31,15 +31,13 @@ static bool take_char(struct str *s, char c)
 int position_parse(struct str s, struct position *out)
 {
     struct position p = {0};
-    uint64_t n = 0;
 
-    if (!take_number(&s, UINT64_MAX, &p.epoch) || !take_char(&s, '-') || !take_number(&s, UINT64_MAX, &p.seq))
+    if (!take_number(&s, &p.epoch) || !take_char(&s, '-') || !take_number(&s, &p.seq))
         return -1;
-    if (take_char(&s, '.') && (!take_number(&s, UINT32_MAX, &n) || n == 0))
+    if (take_char(&s, '.') && (!take_number(&s, &p.n) || p.n == 0))
         return -1;
     if (s.n != 0)
         return -1;
-    p.n = (uint32_t)n;
     *out = p;
     return 0;
 }

@@ -6,11 +6,11 @@
 
 struct position {
     uint64_t epoch, seq;
-    uint32_t n; /* 0: belfry's own; else the n-th foreign event after seq. Resuming ignores it. */
+    uint64_t n; /* 0: belfry's own; else the n-th foreign event after seq. Resuming ignores it. */
 };
 
 /* The longest text of a position, without a NUL: three numbers and two separators. */
-#define POSITION_MAX (20 + 1 + 20 + 1 + 10)
+#define POSITION_MAX (20 + 1 + 20 + 1 + 20)
 
 /* Reads exactly one position (decimal, no sign, no leading zeros but "0" itself, n ≥ 1). 0, or -1 if `s` is not of the
  * form. */
