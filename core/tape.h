@@ -1,11 +1,13 @@
-/* The tape: one byte ring of encoded frames, in the order of their ids, with an index of where each begins. A connection
- * is a cursor into it, an absolute offset that only grows; nothing ever points into the ring, so the ring never waits.
+/* The tape: one byte ring of encoded frames, in the order of their ids, with an index of where each begins. A
+ * connection is a cursor into it, an absolute offset that only grows; nothing ever points into the ring, so the ring
+ * never waits.
  *
  *      tail                                  head
  *   ----|=======|====|==========|====|=======|----->   absolute offsets
  *       ^ oldest frame kept                  ^ next frame goes here
  *
- * Memory starts small and doubles up to `max_bytes` before anything is overwritten. */
+ * Memory starts small and doubles up to `max_bytes` before anything is overwritten. A cursor below tail is overtaken.
+ */
 #ifndef CORE_TAPE_H
 #define CORE_TAPE_H
 
@@ -28,14 +30,15 @@ struct tape {
 void tape_init(struct tape *t, size_t max_bytes);
 void tape_dispose(struct tape *t);
 
-/* How far tail will have to move before a frame of n bytes can be appended: the new tail (tail itself if there is room).
- * Call it first: connections in the middle of a frame before it must copy the rest aside. */
+/* How far tail will have to move before a frame of n bytes can be appended: the new tail (tail itself if there is
+ * room). Call it first: connections in the middle of a frame before it must copy the rest aside. */
 uint64_t tape_tail_after(const struct tape *t, size_t n);
-/* Appends one encoded frame given in two parts (header, payload). ids strictly increase. -1 and nothing done if the frame
- * is larger than max_bytes / 2. */
+/* Appends one encoded frame given in two parts (header, payload). -1 and nothing done if the frame is empty
+ * or larger than max_bytes / 2, or its id is not greater than the last one's. */
 int tape_append(struct tape *t, struct position id, struct str header, struct str payload) MUST_CHECK;
 
-/* The bytes from `offset` to `end`, in one or two pieces; returns how many. tail ≤ offset ≤ end ≤ head. */
+/* The bytes from `offset` to `end`, in one or two pieces; returns how many (0 if there are none; pieces not needed are
+ * empty). They are valid until the next append. tail ≤ offset ≤ end ≤ head. */
 int tape_pieces(const struct tape *t, uint64_t offset, uint64_t end, struct str out[2]);
 
 /* Boundary at or after `offset` (tail ≤ offset ≤ head): `offset` itself if a frame begins there or it is head. */
@@ -46,7 +49,8 @@ struct tape_frame tape_frame_at(const struct tape *t, uint64_t offset);
 bool tape_frame_before(const struct tape *t, uint64_t offset, struct tape_frame *out);
 /* Offset of the first frame with an id greater than `p`; head if there is none. */
 uint64_t tape_seek(const struct tape *t, struct position p);
-/* Forgets everything; offsets go on from head, so that every old cursor counts as overtaken. */
+/* Forgets everything; offsets go on one after head, so that every old cursor counts as overtaken, the one at head too.
+ * Ids may begin anywhere again. */
 void tape_clear(struct tape *t);
 
 #endif
