@@ -2,57 +2,50 @@
 #ifndef CORE_PUBLICATION_H
 #define CORE_PUBLICATION_H
 
-#include "core/json.h"
+#include "core/audience.h"
 
 #define EVENT_TYPE_MAX 64
-#define AUDIENCE_USERS_MAX 500
-#define USER_ID_MAX 256
 #define BATCH_MAX 1000
-
-enum audience_kind { AUDIENCE_BROADCAST, AUDIENCE_USERS, AUDIENCE_CONNECTION };
-
-struct audience {
-    enum audience_kind kind;
-    const struct str *ids; /* users (each once), or the one connection */
-    size_t count;
-    bool list; /* written as {"users": […]}: how it is echoed */
-};
+/* The envelope around data is one level itself, and receivers take JSON_DEPTH_MAX. */
+#define EVENT_DATA_DEPTH_MAX (JSON_DEPTH_MAX - 1)
 
 struct publication {
     struct str type; /* [a-z][a-z0-9_.-]{0,63} and none of the protocol's own */
-    struct str data; /* a JSON object, validated for its type; bytes as the caller wrote them, with what the call adds */
+    struct str
+        data; /* a JSON object, validated for its type; bytes as the caller wrote them, with what the call adds */
     struct audience audience;
     bool replay; /* false: live only, nothing kept */
 };
 
-/* What is wrong with a body. */
-struct input_error {
-    int status;        /* 400 not JSON, 413 one event over the limit, 422 a field */
-    char field[160];   /* JSON pointer (RFC 6901), "" for the whole */
-    char detail[200];
-};
-
 struct publication_limits {
-    size_t max_message_bytes; /* of one event's data */
+    size_t max_message_bytes; /* of one event's data, as the caller wrote it */
 };
 
-/* The four convenience calls: the body is the data itself, `audience` and `replay` are taken out, the id of the path is put
- * in or has to be equal. path_id: task_id, agent_id, user_id (the notification's default audience), STR_NONE for calendar. */
+/* All readers return 0, or -1 and *error. Slices of *out live in the body and in the arena. Data is at most
+ * EVENT_DATA_DEPTH_MAX deep. A notification without level gets `"level":"info"` at its end. */
+
+/* The four convenience calls: the body is the data itself, `audience` and `replay` are taken out, the id of the path is
+ * put in or has to be equal. path_id: task_id, agent_id (put first where the body lacks it), user_id (the
+ * notification's default audience; not put into its data), STR_NONE for calendar. */
 enum convenience_call { CALL_TASK, CALL_AGENT, CALL_NOTIFICATION, CALL_CALENDAR };
 int publication_from_flat(struct arena *a, enum convenience_call call, struct str path_id, struct str body,
-                          const struct publication_limits *limits, struct publication *out, struct input_error *error) MUST_CHECK;
-/* POST /events {type, data, audience, replay?}; an unknown member is an error (a typo in "replay" must not keep what was not to be kept). */
+                          const struct publication_limits *limits, struct publication *out,
+                          struct input_error *error) MUST_CHECK;
+/* POST /events {type, data, audience, replay?}; an unknown member is an error (a typo in "replay" must not keep what
+ * was not to be kept). */
 int publication_from_event(struct arena *a, struct str body, const struct publication_limits *limits,
                            struct publication *out, struct input_error *error) MUST_CHECK;
-/* POST /events/batch {events: […]}: 1 to 1,000. *out has *n entries, in the arena. The field names the event: /events/3/type. */
+/* POST /events/batch {events: […]}: 1 to 1,000. *out has *n entries, in the arena. The field names the event:
+ * /events/3/type. */
 int publication_from_batch(struct arena *a, struct str body, const struct publication_limits *limits,
                            struct publication **out, size_t *n, struct input_error *error) MUST_CHECK;
 
-/* A user or connection id as it may stand in an audience, a token or a path: 1 to `max` bytes, strict UTF-8, no control characters. */
-bool id_valid(struct str id, size_t max);
-bool event_type_valid(struct str type); /* form, and none of the protocol's own */
+/* The same from the members of an object that is in hand already, as a client's message is; members other than type,
+ * data, audience and replay are not looked at. */
+int publication_from_members(struct arena *a, const struct json_member *members, size_t n,
+                             const struct publication_limits *limits, struct publication *out,
+                             struct input_error *error) MUST_CHECK;
 
-/* `"broadcast"`, `{"user":"u"}`, `{"users":[…]}`, `{"connection":"c"}` */
-void audience_json(struct buf *out, const struct audience *a);
+bool event_type_valid(struct str type); /* form, and none of the protocol's own */
 
 #endif
