@@ -1,0 +1,42 @@
+-- A worker's canary: proves that this Redis takes writes and that its channels reach the worker. It opens the epoch,
+-- moves the floor without events, and renews the worker's lease. common.lua stands in front of it.
+--
+-- KEYS 1 to 4 as in the publishing script; 5 ws:nodes, 6 ws:node:{id}, which is the node's lease and its channel.
+-- ARGV 1 greatest epoch seen; 2 REPLAY_EVENTS, 3 REPLAY_USER_EVENTS, 4 REPLAY_TTL in ms; 5 node id; 6 nonce; 7 how long
+-- the lease lives, in ms; then fields and values of the lease, at least local and dead.
+-- Answer: epoch, seq, floor, the oldest broadcast's id that is kept (0-0: none), 1 if the lease was still there.
+
+-- Nodes that have been gone for that long leave nothing behind that somebody could still look for.
+local NODE_FORGOTTEN = 7 * 24 * HOUR
+
+local nodes_key, lease_key = KEYS[5], KEYS[6]
+local seen, ttl, lease_ms = whole(ARGV[1]), whole(ARGV[4]), whole(ARGV[7])
+if not (lease_key and seen and whole(ARGV[2]) and whole(ARGV[3]) and ttl and lease_ms) or #ARGV < 9 or #ARGV % 2 == 0 then
+  return fail('ARGS', 'these are not the arguments of a canary')
+end
+
+local existed = redis.call('EXISTS', lease_key)
+local failed = check_epoch(seen, function()
+  return { broadcast_log }
+end)
+if failed then
+  return failed
+end
+
+-- With Redis' memory full the old counts go on living: delivery still works, so the canary has to come back.
+local renewed = redis.pcall('HSET', lease_key, unpack(ARGV, 8))
+if type(renewed) == 'table' and not (existed == 1 and string.find(renewed.err, 'OOM', 1, true)) then
+  return renewed
+end
+redis.call('PEXPIRE', lease_key, text(lease_ms))
+redis.call('ZADD', nodes_key, text(now + lease_ms), ARGV[5])
+redis.call('ZREMRANGEBYSCORE', nodes_key, '-inf', text(now - NODE_FORGOTTEN))
+
+raise_floor(ttl)
+-- Services that publish by themselves may leave these settings out.
+local replay = ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
+redis.call('HSET', head_key, 'floor', text(floor), 'replay', replay)
+
+local oldest = redis.call('XRANGE', broadcast_log, '-', '+', 'COUNT', 1)[1]
+redis.call('PUBLISH', lease_key, 'canary ' .. id_of(seq) .. ' ' .. ARGV[6])
+return { epoch, seq, floor, oldest and oldest[1] or '0-0', existed }

@@ -1,0 +1,45 @@
+-- Publishes events through belfry's log: in one step they get their ids, are kept for whoever is away, and reach whoever
+-- is connected. Any service may run it by EVAL (or SCRIPT LOAD and EVALSHA) on the Redis that belfry uses. REDIS_PREFIX
+-- is shown as `ws:`, ids of users and of connections as they are, without escapes.
+--
+-- KEYS
+--    1  ws:head
+--    2  ws:epochs
+--    3  ws:minutes
+--    4  ws:log:broadcast
+--    5  ws:conns
+--    6  ws:idem:<name>        names this request for ARGV[5]; `ws:idem:-` will do where ARGV[5] is empty
+--    7… of each audience in ARGV, in the same order:
+--         broadcast           nothing
+--         user                ws:log:user:<user id>
+--         connection          ws:log:conn:<connection id>, ws:away:<connection id>
+--
+-- ARGV
+--    1  greatest epoch seen so far; 0 will do
+--    2  REPLAY_EVENTS         entries kept in the broadcast log
+--    3  REPLAY_USER_EVENTS    entries kept in a user's log
+--    4  REPLAY_TTL            in milliseconds. 2 to 4 empty: as belfry is configured
+--    5  fingerprint of the request, 1 to 128 bytes without white space (a hash of it, say). The same KEYS[6] with the same
+--       fingerprint publishes once and is answered with the first result. Empty: every call publishes
+--    6  how long KEYS[6] is remembered, in milliseconds (IDEMPOTENCY_TTL)
+--    7  number of events, 1 to 1000; all are published or none
+--    8… of each event:
+--         head                the envelope up to the place of its id:  {"type":"<type>","event_id":"
+--                             with one space before the brace, which tells belfry's own payloads from foreign ones
+--         tail                the rest:  ","timestamp":"<RFC 3339 UTC with milliseconds>","data":{…}}
+--         replay              1; or 0 to reach who is connected and to keep nothing
+--         number of audiences, 1 to 500
+--         of each audience:   broadcast, user or connection; then its id (empty for broadcast)
+--
+-- Head and tail together are UTF-8 and one JSON object in the form of the envelope; belfry drops what is not. At most
+-- 1 MB + 2 KB. A user or connection named twice in one event counts once.
+--
+-- Answer: an array of
+--    status                   `ok`; `again`: published before, this is what was answered then; `key_reused`: KEYS[6]
+--                             stands for another fingerprint, nothing was published and no event follows
+--    epoch, seq               where the order of all events stands now
+--    of each event            its event_id, and how many belfry workers it has reached
+-- Errors: BELFRY_ARGS what is wrong with KEYS or ARGV, BELFRY_SCHEMA the data is of a newer belfry, BELFRY_INFO the
+-- Redis user lacks +info, BELFRY_LOG a log holds ids that belfry has not made; and Redis' own, such as OOM or READONLY.
+-- After any error nothing has been published.
+
