@@ -172,28 +172,15 @@ static bool take_rate(struct publishing *p)
     struct str subject = {call->caller.subject, call->caller.subject_len};
     uint64_t retry_ms = 0;
 
-    switch (limiter_take(call->api->limiter, subject, (uint32_t)p->n, clock_monotonic_ms(), &retry_ms)) {
-    case LIMITER_OK:
+    if (limiter_take(call->api->limiter, subject, (uint32_t)p->n, clock_monotonic_ms(), &retry_ms) == LIMITER_OK)
         return true;
-    case LIMITER_LATER:
-        respond_retry_after(call->req, retry_ms);
-        publishing_refuse(
-            p, &(struct problem){
-                   .status = 429,
-                   .slug = "publish-rate",
-                   .detail = STR_LIT("more events than PUBLISH_RATE allows; nothing of this request was published"),
-               });
-        return false;
-    case LIMITER_NEVER:
-        publishing_refuse(
-            p, &(struct problem){
-                   .status = 413,
-                   .slug = "batch-over-rate",
-                   .detail = STR_LIT("the batch holds more events than PUBLISH_RATE's burst, and would never fit"),
-                   .field = STR_LIT("/events"),
-               });
-        return false;
-    }
+    respond_retry_after(call->req, retry_ms);
+    publishing_refuse(
+        p, &(struct problem){
+               .status = 429,
+               .slug = "publish-rate",
+               .detail = STR_LIT("more events than PUBLISH_RATE allows; nothing of this request was published"),
+           });
     return false;
 }
 

@@ -5,7 +5,6 @@
 struct limiter_entry {
     struct table_link link; /* first: the table hands out these */
     struct limiter_entry *newer, *older;
-    uint64_t used_ms;
     struct bucket bucket;
     size_t n;
     char subject[];
@@ -46,12 +45,18 @@ void limiter_dispose(struct limiter *l)
     table_dispose(&l->entries);
 }
 
+/* A full bucket is as good as none. */
+static bool has_rested(const struct limiter *l, const struct limiter_entry *e, uint64_t now_ms)
+{
+    struct bucket copy = e->bucket;
+
+    return bucket_take(&copy, l->rate, l->rate.burst, now_ms, NULL);
+}
+
 /* Two at each take: however many subjects come, more go than come. */
 static void forget_the_rested(struct limiter *l, uint64_t now_ms)
 {
-    uint64_t refill_ms = (uint64_t)l->rate.burst * 1000 / l->rate.per_second + 1;
-
-    for (int i = 0; i < 2 && l->oldest != NULL && l->oldest->used_ms + refill_ms < now_ms; i++)
+    for (int i = 0; i < 2 && l->oldest != NULL && has_rested(l, l->oldest, now_ms); i++)
         forget(l, l->oldest);
 }
 
@@ -88,10 +93,7 @@ enum limiter_verdict limiter_take(struct limiter *l, struct str subject, uint32_
 
     if (l->rate.per_second == 0)
         return LIMITER_OK;
-    if (n > l->rate.burst)
-        return LIMITER_NEVER;
     forget_the_rested(l, now_ms);
     e = find_or_add(l, subject);
-    e->used_ms = now_ms;
     return bucket_take(&e->bucket, l->rate, n, now_ms, retry_ms) ? LIMITER_OK : LIMITER_LATER;
 }

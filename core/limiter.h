@@ -18,14 +18,14 @@ struct limiter {
 
 enum limiter_verdict {
     LIMITER_OK,
-    LIMITER_LATER, /* n events fit once *retry_ms have passed */
-    LIMITER_NEVER, /* n is more than the burst: waiting does not help */
+    LIMITER_LATER, /* the n events will pass once *retry_ms have passed */
 };
 
 void limiter_init(struct limiter *l, struct rate rate);
 void limiter_dispose(struct limiter *l);
 
-/* Takes n events off the subject's bucket, or none. A rate of 0 lets everything pass. Subjects are written "sub:<user
+/* Takes n events off the subject's bucket, or none. More than the burst pass at once from a full bucket and are paid
+ * back before anything else passes (core/bucket.h). A rate of 0 lets everything pass. Subjects are written "sub:<user
  * id>" of a token and "key:<name>" of an API key, by REST and WebSocket alike. */
 enum limiter_verdict limiter_take(struct limiter *l, struct str subject, uint32_t n, uint64_t now_ms,
                                   uint64_t *retry_ms);
