@@ -11,24 +11,39 @@
 #define ENVELOPE_FOREIGN_MAX (64 * 1024)
 
 /* The two halves between which the publishing script puts the event_id:
- * head ` {"type":"t","event_id":"`, tail `","timestamp":"…",["source_id":…,]["traceparent":…,]"data":{…}}`. */
+ * head ` {"type":"t","event_id":"`, tail `","timestamp":"…",["traceparent":"…",]"data":{…}}`. `type` is valid, `data`
+ * an object. A traceparent that is not of the W3C form (or STR_NONE) is left out. Both halves together are less than
+ * 512 bytes longer than data. */
 void envelope_head(struct buf *out, struct str type);
 void envelope_tail(struct buf *out, uint64_t unix_ms, struct str traceparent, struct str data);
 
+/* `{"type":"t","event_id":"1-2","timestamp":"…"`, as all that the server sends begins. */
+void envelope_open(struct buf *out, struct str type, struct position id, uint64_t unix_ms);
+
+/* W3C Trace Context, part 3.2: 00-<32 hex>-<16 hex>-<2 hex>, lower case, ids not all zero; of later versions at most
+ * 128 bytes. */
+bool traceparent_valid(struct str s);
+
+/* Slices point into the payload, or into the arena where a string was written with escapes. */
 struct envelope {
-    bool own;           /* begins with one space and has an own-looking id; whether that id is right is the mark's to judge */
+    bool own; /* begins with one space and has an own-looking id; whether that id is right is the mark's to judge */
     struct position id; /* of own */
     struct str type;
-    struct str event_id;    /* foreign: the publisher's, becomes source_id; absent if it had none */
-    struct str source_id, traceparent;
-    struct str data;        /* raw object; {} if absent */
+    struct str event_id; /* as it stands in the payload: what becomes source_id of a foreign event; STR_NONE if it is no
+                            string */
+    struct str source_id;   /* STR_NONE if there is none */
+    struct str traceparent; /* STR_NONE if there is none of the W3C form */
+    struct str data;        /* raw object; {} if absent or null */
     struct str text;        /* own: the payload without its space, ready to be sent */
 };
 
-/* The one check of everything that comes from Redis, live or from a log: size, strict JSON, an object, a type of the right
- * form that is none of the protocol's own, data an object. NULL, or why it is dropped. */
+/* The one check of everything that comes from Redis, live or from a log: size, strict JSON, an object, a type of the
+ * right form that is none of the protocol's own, data an object. NULL, or why it is dropped (valid until the thread's
+ * next call). An own-looking payload that the mark calls foreign may still be larger than ENVELOPE_FOREIGN_MAX: the
+ * caller looks. */
 const char *envelope_parse(struct arena *a, struct str payload, struct envelope *out) MUST_CHECK;
-/* A foreign event as clients get it: `id` has n ≥ 1, the publisher's id moves to source_id. */
+/* A foreign event as clients get it: `id` has n ≥ 1, the publisher's id moves to source_id (one that came without keeps
+ * the source_id it has). */
 void envelope_foreign(struct buf *out, const struct envelope *e, struct position id, uint64_t unix_ms);
 
 #endif
