@@ -49,8 +49,9 @@ static struct str valid_prefix(struct str s)
     return (struct str){s.p, good};
 }
 
-void problem_members(struct buf *out, const struct problem *p)
+void problem_json(struct buf *out, const struct problem *p)
 {
+    buf_append_char(out, '{');
     if (p->slug != NULL)
         buf_printf(out, "\"type\":\"urn:belfry:problem:%s\",\"title\":", p->slug);
     else
@@ -65,11 +66,5 @@ void problem_members(struct buf *out, const struct problem *p)
         buf_lit(out, ",\"field\":");
         buf_json_string(out, valid_prefix(p->field));
     }
-}
-
-void problem_json(struct buf *out, const struct problem *p)
-{
-    buf_append_char(out, '{');
-    problem_members(out, p);
     buf_append_char(out, '}');
 }

@@ -17,10 +17,7 @@ struct problem {
     struct str field;  /* JSON pointer of the field at fault; STR_NONE: none; "" is the whole body */
 };
 
-/* `"type":…,"title":…,"status":…` and, where they are, detail and field; without braces, so that more may stand beside
- * them. */
-void problem_members(struct buf *out, const struct problem *p);
-/* The whole body: one JSON object. */
+/* The body: one JSON object. */
 void problem_json(struct buf *out, const struct problem *p);
 
 /* "Not Found" for 404; "Error" for a status that belfry does not use. */

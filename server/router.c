@@ -37,6 +37,7 @@ void serve_ws(struct routed *r)
     if (refusal.status == 426) {
         respond_field(r->req, "sec-websocket-version", STR_LIT("13"));
         respond_field(r->req, "upgrade", STR_LIT("websocket"));
+        respond_field(r->req, "connection", STR_LIT("upgrade")); /* RFC 9110 7.8 */
     }
     if (refusal.status == 405)
         respond_field(r->req, "allow", STR_LIT("GET"));
