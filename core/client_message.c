@@ -1,7 +1,7 @@
 /* Reads what a client sends: pong, ping, ack, auth, and events to publish. */
 #include "core/message.h"
 
-#include "core/envelope.h"
+#include "core/http_fields.h"
 
 /* A message in hand, and what is wrong with it as a body would be. */
 struct reader {

@@ -2,6 +2,7 @@
 #include "core/envelope.h"
 
 #include "core/clock.h"
+#include "core/http_fields.h"
 #include "core/publication.h"
 
 static void put_timestamp(struct buf *out, uint64_t unix_ms)
@@ -17,6 +18,12 @@ void envelope_head(struct buf *out, struct str type)
     buf_lit(out, "\",\"event_id\":\"");
 }
 
+/* The first part of a valid traceparent, which says all that version 00 does; STR_NONE of anything else. */
+static struct str traceparent_of(struct str s)
+{
+    return traceparent_valid(s) ? (struct str){s.p, TRACEPARENT_LEN} : STR_NONE;
+}
+
 /* What follows the timestamp's quote, for own and foreign events alike. */
 static void put_rest(struct buf *out, struct str source_id, struct str traceparent, struct str data)
 {
@@ -24,7 +31,7 @@ static void put_rest(struct buf *out, struct str source_id, struct str tracepare
         buf_lit(out, ",\"source_id\":");
         buf_json_string(out, source_id);
     }
-    if (traceparent_valid(traceparent)) {
+    if (traceparent.p != NULL) {
         buf_lit(out, ",\"traceparent\":");
         buf_json_string(out, traceparent);
     }
@@ -38,7 +45,7 @@ void envelope_tail(struct buf *out, uint64_t unix_ms, struct str traceparent, st
     buf_lit(out, "\",\"timestamp\":\"");
     put_timestamp(out, unix_ms);
     buf_append_char(out, '"');
-    put_rest(out, STR_NONE, traceparent, data);
+    put_rest(out, STR_NONE, traceparent_of(traceparent), data);
 }
 
 void envelope_open(struct buf *out, struct str type, struct position id, uint64_t unix_ms)
@@ -58,36 +65,6 @@ void envelope_foreign(struct buf *out, const struct envelope *e, struct position
     put_rest(out, e->event_id.p != NULL ? e->event_id : e->source_id, e->traceparent, e->data);
 }
 
-/* `n` lower-case hexadecimal digits; *zero: all of them are 0. */
-static bool hex_digits(const char *p, size_t n, bool *zero)
-{
-    *zero = true;
-    for (size_t i = 0; i < n; ++i) {
-        if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f')))
-            return false;
-        *zero = *zero && p[i] == '0';
-    }
-    return true;
-}
-
-bool traceparent_valid(struct str s)
-{
-    bool version_zero, trace_zero, parent_zero, flags_zero;
-    if (s.n < 55 || s.n > 128 || s.p[2] != '-' || s.p[35] != '-' || s.p[52] != '-')
-        return false;
-    if (!hex_digits(s.p, 2, &version_zero) || !hex_digits(s.p + 3, 32, &trace_zero) ||
-        !hex_digits(s.p + 36, 16, &parent_zero) || !hex_digits(s.p + 53, 2, &flags_zero))
-        return false;
-    if (trace_zero || parent_zero || (s.p[0] == 'f' && s.p[1] == 'f'))
-        return false;
-    if (s.n == 55)
-        return true;
-    for (size_t i = 56; i < s.n; ++i)
-        if (s.p[i] <= ' ' || s.p[i] > '~')
-            return false;
-    return !version_zero && s.p[55] == '-';
-}
-
 static struct str optional_string(struct arena *a, struct json_value v)
 {
     return v.kind == JSON_STRING ? json_string(a, v) : STR_NONE;
@@ -104,9 +81,7 @@ static const char *take_members(struct arena *a, const struct json_member *membe
     out->data = data.kind == JSON_OBJECT ? data.raw : STR_LIT("{}");
     out->event_id = optional_string(a, json_get(members, n, "event_id"));
     out->source_id = optional_string(a, json_get(members, n, "source_id"));
-    out->traceparent = optional_string(a, json_get(members, n, "traceparent"));
-    if (!traceparent_valid(out->traceparent))
-        out->traceparent = STR_NONE;
+    out->traceparent = traceparent_of(optional_string(a, json_get(members, n, "traceparent")));
     out->own = out->own && data.kind == JSON_OBJECT && out->event_id.p != NULL &&
                position_parse(out->event_id, &out->id) == 0 && out->id.n == 0;
     return NULL;

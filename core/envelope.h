@@ -12,17 +12,13 @@
 
 /* The two halves between which the publishing script puts the event_id:
  * head ` {"type":"t","event_id":"`, tail `","timestamp":"…",["traceparent":"…",]"data":{…}}`. `type` is valid, `data`
- * an object. A traceparent that is not of the W3C form (or STR_NONE) is left out. Both halves together are less than
- * 512 bytes longer than data. */
+ * an object. A traceparent that is not of the W3C form (or STR_NONE) is left out, a longer one cut to its first part.
+ * Both halves together are less than 512 bytes longer than data. */
 void envelope_head(struct buf *out, struct str type);
 void envelope_tail(struct buf *out, uint64_t unix_ms, struct str traceparent, struct str data);
 
 /* `{"type":"t","event_id":"1-2","timestamp":"…"`, as all that the server sends begins. */
 void envelope_open(struct buf *out, struct str type, struct position id, uint64_t unix_ms);
-
-/* W3C Trace Context, part 3.2: 00-<32 hex>-<16 hex>-<2 hex>, lower case, ids not all zero; of later versions at most
- * 128 bytes. */
-bool traceparent_valid(struct str s);
 
 /* Slices point into the payload, or into the arena where a string was written with escapes. */
 struct envelope {

@@ -9,7 +9,8 @@
 #include "core/envelope.h"
 
 #define AT 1762639200123 /* 2025-11-08T22:00:00.123Z */
-#define TRACE "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+#define LATER "-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+#define TRACE "00" LATER
 
 static struct arena arena;
 static struct envelope e;
@@ -71,22 +72,6 @@ static void a_traceparent_travels_if_it_is_one(void **state)
     assert_text(join(&b, "1-2", STR_LIT("x\"y"), STR_LIT("{}")),
                 " {\"type\":\"note\",\"event_id\":\"1-2\",\"timestamp\":\"2025-11-08T22:00:00.123Z\",\"data\":{}}");
     buf_free(&b);
-}
-
-static void a_traceparent_has_the_form_of_w3c(void **state)
-{
-    assert_true(traceparent_valid(STR_LIT(TRACE)));
-    assert_true(traceparent_valid(STR_LIT("cc"
-                                          "-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes")));
-    assert_false(traceparent_valid(STR_NONE));
-    assert_false(traceparent_valid(STR_LIT(TRACE "-more"))); /* version 00 ends there */
-    assert_false(traceparent_valid(STR_LIT("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.more")));
-    assert_false(traceparent_valid(STR_LIT("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-a\"\n")));
-    assert_false(traceparent_valid(STR_LIT("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")));
-    assert_false(traceparent_valid(STR_LIT("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01")));
-    assert_false(traceparent_valid(STR_LIT("00-00000000000000000000000000000000-00f067aa0ba902b7-01")));
-    assert_false(traceparent_valid(STR_LIT("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01")));
-    assert_false(traceparent_valid(STR_LIT("00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")));
 }
 
 static void what_does_not_look_own_is_foreign(void **state)
@@ -192,20 +177,16 @@ static void own_and_foreign_events_have_a_limit_each(void **state)
 
 static void the_halves_fit_into_what_receivers_allow_beyond_data(void **state)
 {
-    struct buf b = {0}, trace = {0};
+    struct buf b = {0};
     char type[64];
     memset(type, 'a', sizeof(type));
-    buf_lit(&trace, "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-");
-    while (trace.n < 128)
-        buf_append_char(&trace, '"'); /* each takes two bytes */
     envelope_head(&b, (struct str){type, sizeof(type)});
     buf_lit(&b, "18446744073709551615-18446744073709551615");
-    envelope_tail(&b, AT, buf_str(&trace), STR_LIT("{}"));
+    envelope_tail(&b, AT, STR_LIT("01" LATER "-and-what-comes-later"), STR_LIT("{}"));
     assert_null(envelope_parse(&arena, buf_str(&b), &e));
-    assert_int_equal(e.traceparent.n, 128);
+    assert_text(e.traceparent, "01" LATER);
     assert_true(b.n - 2 < 512);
     buf_free(&b);
-    buf_free(&trace);
 }
 
 static void data_at_the_depth_limit_of_events_is_received(void **state)
@@ -228,7 +209,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(two_halves_and_an_id_are_an_own_event),
         TEST(a_traceparent_travels_if_it_is_one),
-        TEST(a_traceparent_has_the_form_of_w3c),
         TEST(what_does_not_look_own_is_foreign),
         TEST(a_foreign_event_moves_its_id_to_source_id),
         TEST(a_foreign_event_may_come_without_id_and_data),
