@@ -62,7 +62,7 @@ struct route_result route_find(unsigned surfaces, bool demo, struct str method, 
             continue;
         if (method_fits(route, method)) {
             result.route = route;
-            result.allow.n = 0;
+            buf_free(&result.allow);
             return result;
         }
         add_allowed(&result.allow, route->method);

@@ -28,7 +28,7 @@ struct route_result {
     const struct route *route; /* NULL: nothing of that path, or not with that method */
     struct str param;
     struct buf
-        allow; /* the methods of that path where `route` is NULL: empty means 404, else 405. The caller frees it */
+        allow; /* where `route` is NULL, for the caller to free: the methods of that path (405), or nothing (404) */
 };
 
 /* The route among those of `surfaces` for a path of n decoded segments. */
