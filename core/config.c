@@ -170,3 +170,15 @@ void config_report_free(struct config_report *r)
     buf_free(&r->errors);
     buf_free(&r->warnings);
 }
+
+bool config_report_names(const struct config_report *r, const char *name)
+{
+    for (struct str rest = buf_str(&r->errors); rest.n > 0;) {
+        struct str line = str_split(&rest, '\n'), subject = str_split(&line, ':');
+        if (str_starts_with(subject, STR_LIT(OWN_PREFIX)))
+            subject = (struct str){subject.p + strlen(OWN_PREFIX), subject.n - strlen(OWN_PREFIX)};
+        if (str_eq(subject, str_of(name)))
+            return true;
+    }
+    return false;
+}

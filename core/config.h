@@ -11,9 +11,9 @@
 /* Where to listen: a TCP address, a unix socket, or nowhere. */
 struct listen_address {
     enum { LISTEN_UNSET, LISTEN_OFF, LISTEN_TCP, LISTEN_UNIX } kind;
-    char *host; /* LISTEN_TCP, without brackets: numeric address or name; "::" for [::] */
+    char *host;    /* LISTEN_TCP, without brackets: numeric address or name; "::" for [::] */
     uint16_t port; /* 0: any */
-    char *path; /* LISTEN_UNIX */
+    char *path;    /* LISTEN_UNIX */
 };
 
 /* REDIS_URL, taken apart. */
@@ -28,11 +28,22 @@ struct redis_target {
     char *sentinels, *master; /* REDIS_SENTINEL: "h1:26379,h2:26379", "mymaster" */
 };
 
-enum jwt_algorithm { JWT_HS256, JWT_HS384, JWT_HS512, JWT_RS256, JWT_RS384, JWT_RS512, JWT_ES256, JWT_ES384, JWT_ES512, JWT_EDDSA };
+enum jwt_algorithm {
+    JWT_HS256,
+    JWT_HS384,
+    JWT_HS512,
+    JWT_RS256,
+    JWT_RS384,
+    JWT_RS512,
+    JWT_ES256,
+    JWT_ES384,
+    JWT_ES512,
+    JWT_EDDSA
+};
 
 struct config {
     struct listen_address listen, api_listen, metrics_listen; /* api_listen LISTEN_UNSET: REST is on listen */
-    char *base_path; /* "" or "/push", no trailing slash */
+    char *base_path;                                          /* "" or "/push", no trailing slash */
     bool demo;
     unsigned workers;
 
@@ -50,7 +61,7 @@ struct config {
     char *jwt_issuer, *jwt_audience; /* NULL: not checked */
     uint64_t jwt_leeway_ms;
     bool query_token;
-    char *token_cookie; /* NULL: none */
+    char *token_cookie;     /* NULL: none */
     char **allowed_origins; /* NULL-terminated patterns; NULL: same host */
     struct cidr_list trusted_proxies;
     bool proxy_protocol;
@@ -78,15 +89,18 @@ struct config_report {
 
 /* What the table needs to know of its surroundings, so that tests can pass any. */
 struct config_environment {
-    char **environ;        /* NAME=value, NULL-terminated */
-    bool stderr_is_tty;    /* default of LOG_FORMAT */
-    unsigned cpus;         /* by affinity and cgroup cpu.max; default of WORKERS is min(cpus, 4) */
+    char **environ;     /* NAME=value, NULL-terminated */
+    bool stderr_is_tty; /* default of LOG_FORMAT */
+    unsigned cpus;      /* by affinity and cgroup cpu.max; default of WORKERS is min(cpus, 4) */
 };
 
-/* Fills *c from the environment. 0, or -1 with every mistake at once in report->errors. *c is always fit for config_free. */
+/* Fills *c from the environment. 0, or -1 with every mistake at once in report->errors. *c is always fit for
+ * config_free. */
 int config_load(struct config *c, const struct config_environment *env, struct config_report *report) MUST_CHECK;
 void config_free(struct config *c);
 void config_report_free(struct config_report *r);
+/* True if one of the errors is about this variable, under either name. */
+bool config_report_names(const struct config_report *r, const char *name);
 
 /* Warnings of what is legal but unwise, one a line: only what the configuration itself shows. */
 void config_advice(const struct config *c, const struct config_environment *env, struct buf *out);
@@ -95,6 +109,9 @@ void config_advice(const struct config *c, const struct config_environment *env,
 unsigned config_cpus(void);
 /* The quota in the text of a cpu.max file ("150000 100000" is 2), 0 if there is none. */
 unsigned config_cpus_of_quota(struct str cpu_max);
+
+/* What came from outside and shall be quoted in a complaint: at most 64 bytes, printable ASCII, others as `?`. */
+void config_quote(struct buf *out, struct str s);
 
 /* The effective configuration, `NAME=value  # meaning` a line, secrets masked, in the order of the table. */
 void config_print(const struct config *c, const struct config_environment *env, struct buf *out);

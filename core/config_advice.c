@@ -1,9 +1,6 @@
 /* Warnings of what is legal but unwise in a configuration. */
 #include "core/config_table.h"
 
-#include <inttypes.h>
-
-#define BATCH_MAX_EVENTS 1000
 #define PROXY_IDLE_MS 60000 /* nginx' proxy_read_timeout, and what many load balancers do */
 
 static bool has_origin(const struct config *c, const char *pattern)
@@ -61,9 +58,6 @@ static void advise_on_redis(const struct config *c, struct buf *out)
 
 static void advise_on_limits(const struct config *c, struct buf *out)
 {
-    if (c->publish_rate.per_second != 0 && c->publish_rate.burst < BATCH_MAX_EVENTS)
-        buf_printf(out, "PUBLISH_RATE: with a burst of %" PRIu32 " every batch of more events is refused\n",
-                   c->publish_rate.burst);
     if (c->tape_bytes < 4 * c->max_message_bytes)
         buf_lit(out, "TAPE_BYTES: is less than four times MAX_MESSAGE_BYTES: large events push clients off the tape\n");
 }

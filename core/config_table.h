@@ -73,9 +73,6 @@ struct config_setting {
 };
 struct config_setting config_lookup(const struct config_variable *v, char *const *environ);
 
-/* What came from outside and shall be quoted in a complaint: at most 64 bytes, printable ASCII, others as `?`. */
-void config_quote(struct buf *out, struct str s);
-
 /* A load in progress. */
 struct config_load_state {
     struct config *config;
