@@ -43,6 +43,7 @@ static void a_near_miss_names_what_was_meant(void **state)
     assert_warning("BELFRY_PING_INTERVALL=2", "did you mean BELFRY_PING_INTERVAL?");
     assert_warning("BELFRY_ALLOWED_ORIGIN=x", "did you mean BELFRY_ALLOWED_ORIGINS?");
     assert_warning("BELFRY_MAX_CONNECTION_PER_ADRESS=1", "did you mean BELFRY_MAX_CONNECTIONS_PER_ADDRESS?");
+    assert_warning("BELFRY_DEOM=on", "did you mean BELFRY_DEMO?");
     assert_warning("BELFRY_TOAD=x", "no effect\n");
 }
 
@@ -69,6 +70,7 @@ static void what_only_looks_like_an_injected_name_is_a_warning(void **state)
     assert_warning("BELFRY_PORT=8000", "BELFRY_PORT: is not a variable");
     assert_warning("BELFRY_PORT_X_TCP=1", "BELFRY_PORT_X_TCP: is not a variable");
     assert_warning("BELFRY_PORT_80=1", "BELFRY_PORT_80: is not a variable");
+    assert_warning("BELFRY_PORT__TCP=1", "BELFRY_PORT__TCP: is not a variable");
 }
 
 static void a_strange_name_is_quoted_without_its_control_bytes(void **state)
