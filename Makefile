@@ -55,6 +55,42 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(B)/libbelfry.a
 unit: $(UNIT_BINS) ## run the unit tests
 	@for t in $(UNIT_BINS); do $$t || exit 1; done
 
+# Fuzzing: every tests/fuzz/fuzz_NAME.c is built with core/ by clang's libFuzzer and runs FUZZ_SECONDS, from the seeds in
+# tests/fuzz/corpus/NAME and, where there is one, with tests/fuzz/NAME.dict. What it finds beyond the seeds stays in
+# $(BUILD)/fuzz; an input that fails is written there as NAME-crash-… and is run alone by $(BUILD)/fuzz/fuzz_NAME FILE.
+FUZZ_SECONDS ?= 20
+FUZZ_CC ?= clang
+FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DBELFRY_VERSION='"$(VERSION)"' -I. -O1 -g -fno-omit-frame-pointer $(FUZZ_SAN)
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_OBJS := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(wildcard core/*.c))
+
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/libcore.a: $(FUZZ_OBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libcore.a
+	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ -ljwt -lyajl -lcrypto -lm
+
+.PRECIOUS: $(BUILD)/fuzz/obj/%.o
+.PHONY: fuzz fuzz-build $(FUZZ_NAMES:%=fuzz-run-%)
+fuzz-build: $(FUZZ_NAMES:%=$(BUILD)/fuzz/fuzz_%)
+
+fuzz: $(FUZZ_NAMES:%=fuzz-run-%) ## fuzz each parser for FUZZ_SECONDS (needs clang)
+
+$(FUZZ_NAMES:%=fuzz-run-%): fuzz-run-%: $(BUILD)/fuzz/fuzz_%
+	@mkdir -p $(BUILD)/fuzz/corpus/$*
+	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=4096 -print_final_stats=1 \
+	    -artifact_prefix=$(BUILD)/fuzz/$*- $(patsubst %,-dict=%,$(wildcard tests/fuzz/$*.dict)) \
+	    $(BUILD)/fuzz/corpus/$* $(wildcard tests/fuzz/corpus/$*) > $(BUILD)/fuzz/$*.log 2>&1 || { tail -80 $(BUILD)/fuzz/$*.log; exit 1; }
+	@echo "fuzz_$*: `sed -n 's/^stat::number_of_executed_units: *//p' $(BUILD)/fuzz/$*.log` inputs, nothing found"
+
+-include $(FUZZ_OBJS:.o=.d) $(FUZZ_NAMES:%=$(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.d)
+
 clean: ## remove what was built
 	rm -rf $(BUILD)
 

@@ -34,6 +34,8 @@ static inline void trace_chunk(struct buf *trace, struct frame_decoder *d, const
 
         if (e.kind == FRAME_EVENT_NONE)
             break;
+        if (e.kind == FRAME_EVENT_MESSAGE && (!utf8_valid(e.payload) || e.payload.n > d->max_message))
+            abort(); /* what every message promises, whatever a test expects of it */
         trace_event(trace, &e);
     }
     free(copy);
