@@ -74,7 +74,7 @@ $(BUILD)/fuzz/libcore.a: $(FUZZ_OBJS)
 	$(AR) rcs $@ $^
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libcore.a
-	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ -ljwt -lyajl -lcrypto -lm
+	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ -ljwt -lyajl -lssl -lcrypto -lz -lm
 
 .PRECIOUS: $(BUILD)/fuzz/obj/%.o
 .PHONY: fuzz fuzz-build $(FUZZ_NAMES:%=fuzz-run-%)

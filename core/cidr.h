@@ -22,7 +22,8 @@ void cidr_list_free(struct cidr_list *l);
 
 /* A peer address as 16 bytes (IPv4-mapped). False for unix sockets. */
 bool cidr_from_sockaddr(uint8_t addr[16], const struct sockaddr *sa);
-/* 0, or -1 if `text` is no IPv4 or IPv6 address; brackets and a port (`1.2.3.4:5`, `[::1]:5`) are allowed and dropped. */
+/* 0, or -1 if `text` is no IPv4 or IPv6 address; brackets and a port (`1.2.3.4:5`, `[::1]:5`) are allowed and dropped.
+ */
 int cidr_parse_address(struct str text, uint8_t addr[16]) MUST_CHECK;
 bool cidr_list_has(const struct cidr_list *l, const uint8_t addr[16]);
 /* "1.2.3.4" or "2001:db8::1"; dst has room for 46 bytes. Returns the length. */

@@ -1,8 +1,8 @@
 /* WebSocket frames (RFC 6455 part 5), server side: a streaming decoder of masked client frames and an encoder.
  *
- * The decoder takes bytes as they come, whole or one at a time, unmasks in place, joins fragments, answers nothing itself
- * and does no I/O: it hands out complete messages and control frames. It owns memory only while a message or frame is
- * incomplete; an idle connection costs sizeof(struct frame_decoder). */
+ * The decoder takes bytes as they come, whole or one at a time, unmasks in place, joins fragments, answers nothing
+ * itself and does no I/O: it hands out complete messages and control frames. It owns memory only while a message or
+ * frame is incomplete; an idle connection costs sizeof(struct frame_decoder). */
 #ifndef CORE_FRAME_H
 #define CORE_FRAME_H
 
@@ -31,7 +31,6 @@ void frame_append_close(struct buf *out, uint16_t code, struct str reason);
 
 /* True if a peer may send this code in a close frame (RFC 6455 7.4, IANA registry, 3000-4999). */
 bool frame_close_code_valid(uint16_t code);
-
 
 enum frame_event_kind {
     FRAME_EVENT_NONE,    /* all input is used up */

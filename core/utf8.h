@@ -6,7 +6,7 @@
 
 /* State between two chunks; zero-initialise. */
 struct utf8 {
-    uint8_t need; /* continuation bytes still due */
+    uint8_t need;   /* continuation bytes still due */
     uint8_t lo, hi; /* range that the next one must lie in */
 };
 
