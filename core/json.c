@@ -28,39 +28,54 @@ static bool take(struct walk *w, char c)
     return true;
 }
 
-static void skip_string(struct walk *w)
+/* `p` is at the opening quote; returns the place behind the closing one: the first with no odd number of backslashes
+ * before it. */
+static const char *past_string(const char *p, const char *end)
 {
-    ++w->p;
-    while (w->p < w->end && *w->p != '"')
-        w->p += *w->p == '\\' ? 2 : 1;
-    if (w->p < w->end)
-        ++w->p;
-    else
-        w->p = w->end;
+    const char *quote = p + 1;
+    while ((quote = memchr(quote, '"', (size_t)(end - quote))) != NULL) {
+        const char *before = quote;
+        while (before[-1] == '\\')
+            --before;
+        ++quote;
+        if ((quote - before) % 2 == 1)
+            return quote;
+    }
+    return end;
 }
 
-static void skip_container(struct walk *w)
+/* `p` is at the opening bracket or brace; returns the place behind its counterpart. */
+static const char *past_container(const char *p, const char *end)
 {
     size_t depth = 0;
-    while (w->p < w->end) {
-        char c = *w->p;
-        if (c == '"') {
-            skip_string(w);
+    while (p < end) {
+        switch (*p) {
+        case '"':
+            p = past_string(p, end);
             continue;
-        }
-        ++w->p;
-        if (c == '{' || c == '[')
+        case '{':
+        case '[':
             ++depth;
-        else if ((c == '}' || c == ']') && --depth == 0)
-            return;
+            break;
+        case '}':
+        case ']':
+            if (--depth == 0)
+                return p + 1;
+            break;
+        default:
+            break;
+        }
+        ++p;
     }
+    return end;
 }
 
-/* true, false, null or a number */
-static void skip_word(struct walk *w)
+/* `p` is at true, false, null or a number; these end before white space, a comma or a closing bracket or brace. */
+static const char *past_word(const char *p, const char *end)
 {
-    while (w->p < w->end && strchr(",]} \n\r\t", *w->p) == NULL)
-        ++w->p;
+    while (p<end && * p> ' ' && *p != ',' && *p != ']' && *p != '}')
+        ++p;
+    return p;
 }
 
 static enum json_kind kind_of(char c)
@@ -90,11 +105,11 @@ static struct json_value take_value(struct walk *w)
     const char *from = w->p;
     enum json_kind kind = kind_of(*from);
     if (kind == JSON_OBJECT || kind == JSON_ARRAY)
-        skip_container(w);
+        w->p = past_container(from, w->end);
     else if (kind == JSON_STRING)
-        skip_string(w);
+        w->p = past_string(from, w->end);
     else
-        skip_word(w);
+        w->p = past_word(from, w->end);
     return (struct json_value){kind, {from, (size_t)(w->p - from)}};
 }
 
