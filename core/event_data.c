@@ -28,13 +28,13 @@ static const struct field task_status_update[] = {
     {"status", FIELD_TEXT, REQUIRED, 1, 64, NULL},
     {"progress", FIELD_NUMBER, OPTIONAL, 0, 100, NULL},
     {"message", FIELD_TEXT, OPTIONAL, 0, 4096, NULL},
-    {NULL},
+    {.name = NULL},
 };
 
 static const struct field agent_activity_update[] = {
     {"agent_id", FIELD_TEXT, REQUIRED, 1, 256, NULL}, {"activity", FIELD_TEXT, REQUIRED, 1, 256, NULL},
     {"task_id", FIELD_TEXT, OPTIONAL, 1, 256, NULL},  {"status", FIELD_TEXT, OPTIONAL, 0, 64, NULL},
-    {"message", FIELD_TEXT, OPTIONAL, 0, 4096, NULL}, {NULL},
+    {"message", FIELD_TEXT, OPTIONAL, 0, 4096, NULL}, {.name = NULL},
 };
 
 static const struct field calendar_event_created[] = {
@@ -45,7 +45,7 @@ static const struct field calendar_event_created[] = {
     {"description", FIELD_TEXT, OPTIONAL, 0, 4096, NULL},
     {"location", FIELD_TEXT, OPTIONAL, 0, 256, NULL},
     {"attendees", FIELD_USERS, OPTIONAL, 0, 0, NULL},
-    {NULL},
+    {.name = NULL},
 };
 
 static const struct field notification[] = {
@@ -53,7 +53,7 @@ static const struct field notification[] = {
     {"message", FIELD_TEXT, REQUIRED, 0, 4096, NULL},
     {"level", FIELD_WORD, OPTIONAL, 0, 0, "info, success, warning, error"},
     {"link", FIELD_TEXT, OPTIONAL, 0, 2048, NULL},
-    {NULL},
+    {.name = NULL},
 };
 
 static int check_period(struct arena *a, const struct json_member *members, size_t n, struct input_error *error);
