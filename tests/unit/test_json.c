@@ -133,6 +133,7 @@ static void a_surrogate_escape_without_its_half_is_refused(void **state)
     assert_string_equal(CHECK("\"\\ude00\\ud83d\""), "lone surrogate escape");
     assert_string_equal(CHECK("{\"\\udfff\":1}"), "lone surrogate escape");
     assert_string_equal(CHECK("\"\\ud83d\\n\\ude00\""), "lone surrogate escape");
+    assert_string_equal(CHECK("\"\\udc00\\udc00\""), "lone surrogate escape");
     assert_null(CHECK("\"\\\\ud800\"")); /* an escaped backslash, then letters */
     assert_null(CHECK("\"\\uDBFF\\uDFFF\\uE000\\uD7ff\""));
 }
@@ -172,6 +173,7 @@ static void a_member_that_stands_twice_is_named(void **state)
     assert_string_equal(CHECK("{\"\\u0061\":1,\"\\u0062\":2,\"\\u0061\":3}"), "duplicate member \"a\"");
     assert_string_equal(CHECK("{\"\":1,\"\":2}"), "duplicate member \"\"");
     assert_string_equal(CHECK("{\"x\":{\"q\":1},\"y\":1,\"x\":1}"), "duplicate member \"x\"");
+    assert_null(CHECK("{\"\\u0061\":1,\"\\u0062\":2,\"\\u0063\":3}"));
     assert_null(CHECK("{\"a\":{\"a\":1},\"b\":{\"a\":1}}"));
     assert_null(CHECK("[{\"a\":1},{\"a\":1}]"));
 }
@@ -233,6 +235,17 @@ static void members_are_found_with_their_bytes_as_they_stand(void **state)
     assert_int_equal(json_get(m, n, "e").kind, JSON_NULL);
     assert_int_equal(json_get(m, n, "f").kind, JSON_BOOL);
     assert_int_equal(json_get(m, n, "b").kind, JSON_ABSENT);
+    arena_free(&a);
+}
+
+static void a_string_ends_at_a_quote_behind_an_even_number_of_backslashes(void **state)
+{
+    struct arena a = {0};
+    struct json_value *v;
+    assert_int_equal(json_items(&a, STR_LIT("[\"\\\\\",\"\\\\\\\",\",\"\\\\\\\\\"]"), &v), 3);
+    assert_true(str_eq(json_string(&a, v[0]), STR_LIT("\\")));
+    assert_true(str_eq(json_string(&a, v[1]), STR_LIT("\\\",")));
+    assert_true(str_eq(json_string(&a, v[2]), STR_LIT("\\\\")));
     arena_free(&a);
 }
 
@@ -336,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_long_name_is_cut_at_a_character),
         cmocka_unit_test(one_duplicate_among_many_members_is_found),
         cmocka_unit_test(members_are_found_with_their_bytes_as_they_stand),
+        cmocka_unit_test(a_string_ends_at_a_quote_behind_an_even_number_of_backslashes),
         cmocka_unit_test(many_members_and_none),
         cmocka_unit_test(items_are_counted_and_kept_in_order),
         cmocka_unit_test(escapes_are_decoded),
