@@ -8,6 +8,7 @@ import pytest
 
 import belfry as processes
 from clients import Client
+from redis_scripts import scripts, shared_redis  # noqa: F401 (fixtures)
 
 COROUTINE_TIMEOUT = 60
 

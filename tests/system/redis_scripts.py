@@ -1,0 +1,136 @@
+"""The Lua scripts on a real redis-server, without belfry: calls and fixtures."""
+
+import contextlib
+import itertools
+import time
+
+import pytest
+
+from belfry import PATIENCE, ROOT, RedisServer, wait_for
+
+TEXTS = {name: "".join((ROOT / "pubsub" / f"{part}.lua").read_text() for part in parts) for name, parts in {
+    "publish": ["publish_usage", "common", "publish"],
+    "canary": ["common", "canary"],
+    "totals": ["totals"],
+}.items()}
+HEAD = ' {"type":"notification","event_id":"'
+TAIL = '","timestamp":"2025-11-08T22:00:00.123Z","data":{"title":"Hello","message":"%s"}}'
+MINUTE = 60_000
+DAY = 24 * 60 * MINUTE
+numbers = itertools.count()
+
+
+class Scripts:
+    """Calls of the scripts on one Redis, below a prefix of their own."""
+
+    def __init__(self, client, prefix=None):
+        self.client = client
+        self.prefix = prefix or f"t{next(numbers)}:"
+        self.idem, self.fingerprint, self.remember = "-", "", 0
+        self.settings = [10000, 500, DAY]
+
+    def key(self, name):
+        return self.prefix + name
+
+    def arguments(self, events, seen=0):
+        keys = [self.key(k) for k in ("head", "epochs", "minutes", "log:broadcast", "conns", "idem:" + self.idem)]
+        argv = [seen, *self.settings, self.fingerprint, self.remember, len(events)]
+        for text, replay, audiences in events:
+            argv += [HEAD, TAIL % text, int(replay), len(audiences)]
+            for kind, name in audiences:
+                argv += [kind, name]
+                keys += {"broadcast": [], "user": [self.key("log:user:" + name)],
+                         "connection": [self.key("log:conn:" + name), self.key("away:" + name)]}[kind]
+        return keys, argv
+
+    def call(self, events, seen=0):
+        keys, argv = self.arguments(events, seen)
+        return self.client.eval(TEXTS["publish"], len(keys), *keys, *argv)
+
+    def publish(self, *audiences, text="x", replay=True, seen=0):
+        """One event; returns its id."""
+        reply = self.call([(text, replay, [a if isinstance(a, tuple) else (a, "") for a in audiences])], seen)
+        assert reply[0] == "ok"
+        return reply[3]
+
+    def canary(self, node="n1", lease=30_000, nonce="nonce", seen=0, **counts):
+        keys = [self.key(k) for k in ("head", "epochs", "minutes", "log:broadcast", "nodes", "node:" + node)]
+        fields = [x for pair in {"local": 0, "dead": 0, "since": 1, **counts}.items() for x in pair]
+        return self.client.eval(TEXTS["canary"], 6, *keys, seen, *self.settings, node, nonce, lease, *fields)
+
+    def totals(self):
+        return self.client.eval(TEXTS["totals"], 1, self.key("nodes"), self.key("node:"))
+
+    def head(self):
+        return self.client.hgetall(self.key("head"))
+
+    def epochs(self):
+        return self.client.hgetall(self.key("epochs"))
+
+    def log(self, name="broadcast"):
+        return self.client.xrange(self.key("log:" + name))
+
+    def ids(self, name="broadcast"):
+        return [entry[0] for entry in self.log(name)]
+
+    def prevs(self, name="broadcast"):
+        return [entry[1]["prev"] for entry in self.log(name)]
+
+    def all_data(self):
+        """Every key with its contents, to see whether anything was touched."""
+        return {key: self.client.dump(key) for key in self.client.scan_iter(self.prefix + "*")}
+
+
+@contextlib.contextmanager
+def server(*options):
+    s = RedisServer(*options)
+    try:
+        yield s
+    finally:
+        s.remove()
+
+
+@pytest.fixture(scope="module")
+def shared_redis():
+    with server() as s:
+        yield s
+
+
+@pytest.fixture
+def scripts(shared_redis):
+    with shared_redis.client() as client:
+        yield Scripts(client)
+
+
+def seq_of(event_id):
+    return int(event_id.split("-")[1])
+
+
+def epoch_of(event_id):
+    return int(event_id.split("-")[0])
+
+
+@contextlib.contextmanager
+def listening(scripts, *names):
+    with scripts.client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe(*[scripts.key(n) for n in names])
+        wait_for(lambda: all(n for _, n in scripts.client.pubsub_numsub(*[scripts.key(n) for n in names])))
+
+        def messages(count):
+            found = []
+            deadline = time.monotonic() + 10 * PATIENCE
+            while len(found) < count and time.monotonic() < deadline:
+                found += filter(None, [pubsub.get_message(timeout=0.1)])
+            assert len(found) == count
+            assert pubsub.get_message(timeout=0.02) is None
+            return [(m["channel"][len(scripts.prefix):], m["data"]) for m in found]
+
+        yield messages
+
+
+def age(scripts, minutes):
+    """Makes the noted minutes that much older."""
+    for member, score in scripts.client.zrange(scripts.key("minutes"), 0, -1, withscores=True):
+        scripts.client.zadd(scripts.key("minutes"), {member: score - minutes})
+    head = scripts.key("head")
+    scripts.client.hset(head, "minute", int(scripts.client.hget(head, "minute")) - minutes)
