@@ -213,6 +213,11 @@ static void a_lost_connection_takes_up_whatever_epoch_its_first_canary_brings(vo
     assert_int_equal(mark_canary(&m, at(8, 70, 0)), MARK_CANARY_OK);
     m.known = false;
     assert_int_equal(mark_canary(&m, at(8, 69, 0)), MARK_CANARY_FORGERY);
+    /* a mark that goes back within an epoch is never passed over in silence, whoever has set it */
+    mark_reset(&m, at(8, 90, 0));
+    m.known = false;
+    assert_int_equal(mark_canary(&m, at(8, 80, 0)), MARK_CANARY_FORGERY);
+    assert_at(m.at, at(8, 80, 0));
 }
 
 static void after_a_reset_what_the_page_has_raises_nothing_and_is_no_forgery(void **state)

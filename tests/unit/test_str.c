@@ -145,8 +145,8 @@ static void a_json_string_escapes_what_it_must_and_nothing_else(void **state)
     buf_json_string(&b, STR_LIT("\x0b"));
     assert_str(buf_str(&b), "\"\\u000b\"");
     b.n = 0;
-    buf_json_string(&b, STR_LIT("plain"));
-    assert_str(buf_str(&b), "\"plain\"");
+    buf_json_string(&b, STR_LIT("plain ~"));
+    assert_str(buf_str(&b), "\"plain ~\"");
     buf_free(&b);
 }
 

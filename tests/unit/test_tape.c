@@ -275,6 +275,32 @@ static void a_cursor_knows_beforehand_that_it_will_be_overtaken(void **state)
     tape_dispose(&t);
 }
 
+/* Only then does it grow while it is wrapped. */
+static void a_tape_that_grows_after_it_was_cleared_keeps_its_bytes(void **state)
+{
+    struct model m = {.max_bytes = 1024 * 1024};
+    struct tape t;
+    char bytes[999];
+
+    tape_init(&t, m.max_bytes);
+    for (uint64_t seq = 1; seq <= 900; seq++) {
+        if (seq == 10 || seq == 11 || seq == 50) {
+            tape_clear(&t);
+            model_clear(&m);
+        }
+        for (size_t i = 0; i < sizeof(bytes); i++)
+            bytes[i] = (char)(seq * 31 + i * 7);
+        struct str header = {bytes, 10}, payload = {bytes + 10, sizeof(bytes) - 10};
+        model_append(&m, id_of(seq), header, payload);
+        assert_int_equal(tape_append(&t, id_of(seq), header, payload), 0);
+        assert_true(bytes_agree(&t, &m, t.tail, t.head));
+    }
+    assert_int_equal(t.cap, m.max_bytes);
+    tape_dispose(&t);
+    buf_free(&m.bytes);
+    free(m.frames);
+}
+
 static void a_cleared_tape_has_overtaken_every_cursor(void **state)
 {
     struct tape t;
@@ -302,6 +328,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_appended_changes_nothing),
         cmocka_unit_test(a_cursor_knows_beforehand_that_it_will_be_overtaken),
         cmocka_unit_test(a_cleared_tape_has_overtaken_every_cursor),
+        cmocka_unit_test(a_tape_that_grows_after_it_was_cleared_keeps_its_bytes),
         cmocka_unit_test(random_frames_agree_with_an_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

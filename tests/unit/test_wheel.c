@@ -223,6 +223,24 @@ static void a_clock_that_stands_or_goes_back_fires_nothing_early(void **state)
     assert_int_equal(run(START + 4000), 1);
 }
 
+/* Runs come many times a tick: a slot whose entries are all due later must not be walked each time. */
+static void a_run_passes_over_a_slot_until_its_earliest_entry_is_due(void **state)
+{
+    struct timer timers[3] = {0};
+    const struct wheel_entry *slot = &w.slots[(START + 200) / TICK % WHEEL_SLOTS];
+
+    wheel_set(&w, &timers[0].entry, START + 200);
+    wheel_set(&w, &timers[1].entry, START + 210 + TURN);
+    wheel_set(&w, &timers[2].entry, START + 205);
+    assert_int_equal(slot->due_ms, START + 200);
+    assert_int_equal(run(START + 200), 1);
+    assert_int_equal(slot->due_ms, START + 205);
+    assert_int_equal(run(START + 210), 1);
+    assert_int_equal(slot->due_ms, START + 210 + TURN);
+    assert_int_equal(run(START + 210 + TURN), 1);
+    assert_true(slot->due_ms == UINT64_MAX);
+}
+
 /* Random sets, moves, clears and bounded runs against an array of deadlines. */
 static void random_steps_agree_with_an_array(void **state)
 {
@@ -281,6 +299,7 @@ int main(void)
         T(the_callback_may_move_another_due_entry),
         T(the_callback_may_free_its_entry),
         T(a_clock_that_stands_or_goes_back_fires_nothing_early),
+        T(a_run_passes_over_a_slot_until_its_earliest_entry_is_due),
         T(random_steps_agree_with_an_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
