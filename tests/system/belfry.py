@@ -49,7 +49,8 @@ def token(sub="alice", scopes=(), key=SECRET, algorithm="HS256", ttl=3600, heade
 
 
 def dies_with_parent(argv):
-    """The command, ended by the kernel too when the test process is killed."""
+    """The command, ended by the kernel too when the test process is killed. It follows the thread that starts it: the
+    main one, please."""
     return ["setpriv", "--pdeathsig", "KILL", *argv] if shutil.which("setpriv") else argv
 
 
