@@ -63,6 +63,7 @@ function callOf(form) {
     const body = {};
     for (const field of form.elements) {
         const hole = `{${field.name}}`;
+        if (field.name === '') continue; // the audience's ids and the button belong to all forms
         if (path.includes(hole)) path = path.replace(hole, encodeURIComponent(field.value));
         else if (field.value !== '' || 'keep' in field.dataset) body[field.name] = fieldValue(field);
     }

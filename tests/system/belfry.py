@@ -240,7 +240,8 @@ class Belfry(Process):
         return host, int(port)
 
     def http(self, path="/", surface="public"):
-        return f"http://{self.address(surface)}{self.env.get('BASE_PATH') or ''}{path}"
+        base = "" if surface == "metrics" else self.env.get("BASE_PATH") or ""
+        return f"http://{self.address(surface)}{base}{path}"
 
     def ws(self, query=""):
         return f"ws://{self.address()}{self.env.get('BASE_PATH') or ''}/ws{query}"
