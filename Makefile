@@ -13,12 +13,14 @@ VERSION := 0.1.0
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 \
             -Wno-unused-parameter -Wundef -Wvla $(WERROR)
+# Hidden, or the shared libraries would call our functions for theirs of the same name (libjwt uses jansson's json_string).
+VISIBILITY := -fvisibility=hidden
 HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 SAN_FLAGS := $(if $(filter address,$(SAN)),-fsanitize=address,) $(if $(filter address,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined,) \
              $(if $(filter thread,$(SAN)),-fsanitize=thread,)
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DH2O_USE_LIBUV=0 -DBELFRY_VERSION='"$(VERSION)"' -I. \
-             $(WARNINGS) $(HARDENING) -fno-omit-frame-pointer -pthread $(SAN_FLAGS) $(CFLAGS)
+             $(WARNINGS) $(VISIBILITY) $(HARDENING) -fno-omit-frame-pointer -pthread $(SAN_FLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(SAN_FLAGS) $(LDFLAGS)
 LIBS := -lh2o-evloop -lhiredis -ljwt -lyajl -lssl -lcrypto -lz -lm
 

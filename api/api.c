@@ -15,12 +15,7 @@ struct api *api_create(const struct config *config, struct credentials_view *cre
     api->credentials = credentials;
     api->limiter = limiter;
     api->shared = shared;
-    api->rules = (struct token_rules){
-        .algorithm = config->algorithm,
-        .issuer = config->jwt_issuer,
-        .audience = config->jwt_audience,
-        .leeway_ms = config->jwt_leeway_ms,
-    };
+    api->rules = token_rules_of(config);
     return api;
 }
 

@@ -102,6 +102,8 @@ static void forget_until(struct tape *t, uint64_t tail)
 {
     size_t n = frames_before(t, tail);
 
+    if (n != 0)
+        t->lost = frame(t, n - 1)->id;
     t->index_first = (t->index_first + n) & (t->index_cap - 1);
     t->index_count -= n;
     t->tail = tail;
@@ -147,6 +149,10 @@ uint64_t tape_boundary(const struct tape *t, uint64_t offset)
 
 struct tape_frame tape_frame_at(const struct tape *t, uint64_t offset)
 {
+    const struct tape_frame *newest = frame(t, t->index_count - 1);
+
+    if (offset >= newest->offset) /* nearly always: whoever has written everything stands there */
+        return *newest;
     return *frame(t, frames_before(t, offset + 1) - 1);
 }
 
@@ -174,8 +180,14 @@ uint64_t tape_seek(const struct tape *t, struct position p)
     return frame_offset(t, low);
 }
 
+bool tape_reaches(const struct tape *t, struct position p)
+{
+    return position_cmp(t->lost, p) <= 0;
+}
+
 void tape_clear(struct tape *t)
 {
+    t->lost = (struct position){0};
     /* one further, so that a cursor at the head is overtaken too */
     t->tail = ++t->head;
     t->index_first = t->index_count = 0;

@@ -24,6 +24,7 @@ struct tape {
     uint64_t head, tail;
     struct tape_frame *index; /* ring of the frames between tail and head */
     size_t index_cap, index_first, index_count;
+    struct position lost; /* id of the last frame that was overwritten; 0-0: none since the start or tape_clear */
 };
 
 /* max_bytes is rounded down to a power of two, at least 64 KB. */
@@ -49,6 +50,8 @@ struct tape_frame tape_frame_at(const struct tape *t, uint64_t offset);
 bool tape_frame_before(const struct tape *t, uint64_t offset, struct tape_frame *out);
 /* Offset of the first frame with an id greater than `p`; head if there is none. */
 uint64_t tape_seek(const struct tape *t, struct position p);
+/* True if the tape has lost nothing that comes after `p`. */
+bool tape_reaches(const struct tape *t, struct position p);
 /* Forgets everything; offsets go on one after head, so that every old cursor counts as overtaken, the one at head too.
  * Ids may begin anywhere again. */
 void tape_clear(struct tape *t);

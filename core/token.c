@@ -240,3 +240,13 @@ const char *token_verify(struct str token, const struct token_rules *rules, cons
     arena_free(&arena);
     return wrong;
 }
+
+struct token_rules token_rules_of(const struct config *config)
+{
+    return (struct token_rules){
+        .algorithm = config->algorithm,
+        .issuer = config->jwt_issuer,
+        .audience = config->jwt_audience,
+        .leeway_ms = config->jwt_leeway_ms,
+    };
+}

@@ -28,6 +28,9 @@ struct token_rules {
     uint64_t leeway_ms;
 };
 
+/* What the configuration asks of tokens. Points into it. */
+struct token_rules token_rules_of(const struct config *config);
+
 struct token_claims {
     char sub[TOKEN_SUB_MAX];
     size_t sub_len;

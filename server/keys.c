@@ -40,13 +40,3 @@ int keys_load_api_keys(const struct config *config, struct api_keys **out, struc
     error->n = before;
     return 0;
 }
-
-struct token_rules keys_token_rules(const struct config *config)
-{
-    return (struct token_rules){
-        .algorithm = config->algorithm,
-        .issuer = config->jwt_issuer,
-        .audience = config->jwt_audience,
-        .leeway_ms = config->jwt_leeway_ms,
-    };
-}

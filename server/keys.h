@@ -13,7 +13,4 @@ struct keyring *keys_load_keyring(const struct config *config, struct buf *error
 /* From API_KEYS_FILE: 0 and *out (NULL if the variable is unset), or -1 with a complaint likewise. */
 int keys_load_api_keys(const struct config *config, struct api_keys **out, struct buf *error) MUST_CHECK;
 
-/* What tokens have to be like. Points into the configuration. */
-struct token_rules keys_token_rules(const struct config *config);
-
 #endif
