@@ -1,5 +1,5 @@
-/* All that speaks Redis, of one worker: publish, follow channels, hear events. It never learns what a connection is; news
- * travels up through the callbacks. Everything happens on the worker's thread. */
+/* All that speaks Redis, of one worker: publish, follow channels, hear events. It never learns what a connection is;
+ * news travels up through the callbacks. Everything happens on the worker's thread. */
 #ifndef PUBSUB_PUBSUB_H
 #define PUBSUB_PUBSUB_H
 
@@ -8,12 +8,13 @@
 #include "core/hub.h"
 #include "core/publication.h"
 
-struct st_h2o_evloop_t;
+struct st_h2o_context_t;
 struct pubsub;
 
 /* News for the edge. All are called from the loop, never from inside a pubsub_* call. */
 struct pubsub_callbacks {
-    /* An event for everybody (id is belfry's, or `.n` of a foreign one); text is what clients get, valid during the call. */
+    /* An event for everybody (id is belfry's, or `.n` of a foreign one); text is what clients get, valid during the
+     * call. */
     void (*on_broadcast)(void *ctx, struct position id, struct str text);
     /* An event for the followers of one channel. */
     void (*on_targeted)(void *ctx, struct hub_channel *channel, struct position id, struct str text);
@@ -21,14 +22,15 @@ struct pubsub_callbacks {
     void (*on_mark)(void *ctx);
     /* All SUBSCRIBEs of the channel are confirmed. */
     void (*on_channel_ready)(void *ctx, struct hub_channel *channel);
-    /* The subscriber connection is gone, an epoch ended or a forgery was found: every live connection has a gap. All
-     * channels are being subscribed again; on_channel_ready comes for each. */
+    /* The subscriber connection is gone, an epoch ended or a forgery was found: every live connection has a gap. Once
+     * it is back all channels with members are subscribed again, and on_channel_ready comes for each. */
     void (*on_gap)(void *ctx);
 };
 
-/* `node_tag` is unique in the process and goes into logs. The config outlives the pubsub; so does the hub. Connects at once. */
-struct pubsub *pubsub_create(struct st_h2o_evloop_t *loop, const struct config *config, struct hub *hub,
-                             const struct pubsub_callbacks *callbacks, void *ctx, unsigned worker);
+/* `worker` is its number in the process, for logs and the name of its Redis clients; `data` goes to the callbacks. The
+ * config and the hub outlive the pubsub. Connects at once; nothing is called back from within. */
+struct pubsub *pubsub_create(struct st_h2o_context_t *ctx, const struct config *config, struct hub *hub,
+                             const struct pubsub_callbacks *callbacks, void *data, unsigned worker);
 /* Answers every pending publish (503 draining or 504), closes, frees. No callback afterwards. */
 void pubsub_destroy(struct pubsub *p);
 /* At least every 100 ms: timers and lingering channels. */
@@ -42,10 +44,11 @@ bool pubsub_channel_ready(const struct pubsub *p, const struct hub_channel *chan
 /* The channel has lost its last member: it lingers 60 s, is then unsubscribed and dropped from the hub. */
 void pubsub_unfollow(struct pubsub *p, struct hub_channel *channel);
 
-/* The head of the order, read after this call, and the oldest position kept: cb once, in a later turn; calls of one turn share one read.
- * ok false: Redis is away (the caller asks again after the next on_channel_ready or on_mark). `data` must live until then:
- * there is no cancel, pass something that outlives connections. */
-void pubsub_read_head(struct pubsub *p, void (*cb)(void *data, bool ok, struct position head, struct position oldest), void *data);
+/* The head of the order, read after this call, and the oldest position kept: cb once, in a later turn, as soon as Redis
+ * answers; the calls of one turn share one read. There is no cancel, so `data` has to outlive the pubsub or the answer.
+ */
+void pubsub_read_head(struct pubsub *p, void (*cb)(void *data, struct position head, struct position oldest),
+                      void *data);
 
 struct position pubsub_mark(const struct pubsub *p);
 /* The highest own id that has arrived. */
@@ -54,13 +57,13 @@ struct position pubsub_arrived(const struct pubsub *p);
 /* What happened to a publish. */
 enum publish_status {
     PUBLISH_OK,
-    PUBLISH_KEY_REUSED,      /* another body under this Idempotency-Key: 422 */
-    PUBLISH_AWAY,            /* 503 each, with a cause of its own: no connection, and nothing was sent */
+    PUBLISH_KEY_REUSED, /* another body under this Idempotency-Key: 422 */
+    PUBLISH_AWAY,       /* 503 each, with a cause of its own: no connection, and nothing was sent */
     PUBLISH_LOADING,
     PUBLISH_READONLY,
     PUBLISH_OUT_OF_MEMORY,
     PUBLISH_NO_REPLICAS,
-    PUBLISH_MISCONF,         /* Redis cannot persist and refuses writes */
+    PUBLISH_MISCONF, /* Redis cannot persist and refuses writes */
     PUBLISH_BUSY,
     PUBLISH_DRAINING,
     PUBLISH_QUEUE_FULL,      /* too many publishes wait already */
@@ -84,7 +87,8 @@ struct publish_request {
 
 /* `results` has the request's n entries if status is PUBLISH_OK, else NULL. */
 typedef void (*publish_cb)(void *data, enum publish_status status, const struct publish_result *results, size_t n);
-/* cb comes exactly once, in a later turn or from pubsub_destroy, within 2 x REDIS_TIMEOUT; never from inside this call. */
+/* cb comes exactly once, in a later turn or from pubsub_destroy, within 2 x REDIS_TIMEOUT; never from inside this call.
+ */
 void pubsub_publish(struct pubsub *p, const struct publish_request *request, publish_cb cb, void *data);
 
 /* The type, title and HTTP status of a problem for a status: one table for REST and WebSocket. */
@@ -99,14 +103,14 @@ struct pubsub_state {
     bool ready;             /* ws:broadcast confirmed and a canary came back */
     bool away;              /* Redis cannot be reached: REST answers 503 itself, new sockets get 1013 */
     uint64_t canary_age_ms; /* since the last canary came back */
-    const char *fatal;      /* Redis Cluster, refused INFO, newer schema: the process exits 2 with this text; else NULL */
+    const char *fatal; /* Redis Cluster, refused INFO, newer schema: the process exits 2 with this text; else NULL */
 };
 struct pubsub_state pubsub_state(const struct pubsub *p, uint64_t now_ms);
 
 /* The counts that this node's lease carries; told before each renewal. */
 void pubsub_set_counts(struct pubsub *p, uint64_t local, uint64_t dead);
-/* The cluster's sum over all leases, at most 15 s old; cb once, later, or at once from a cache of 5 s. stale: Redis is away
- * and these are the last known. */
+/* The cluster's sum over all leases, at most 15 s old; cb once, later, or at once from a cache of 5 s. stale: Redis is
+ * away and these are the last known. */
 struct pubsub_totals {
     uint64_t total, dead;
     bool stale;

@@ -1,0 +1,26 @@
+/* The private redis-server that belfry starts as its child where REDIS_URL is unset: in a private folder, on a Unix
+ * socket, without persistence. It ends with belfry, however belfry ends. Main thread only: the kernel's parent-death
+ * signal follows the thread that forked. */
+#ifndef PUBSUB_EMBEDDED_H
+#define PUBSUB_EMBEDDED_H
+
+#include <sys/types.h>
+#include "core/str.h"
+
+struct embedded_redis;
+
+/* Starts `server_binary` (NULL: redis-server, found by PATH) and waits at most timeout_ms until it answers PING.
+ * Removes folders that a killed belfry of the same user has left. 0 and *out, or -1 with the reason, which holds the
+ * server's last words, in *error. Before the first worker thread. */
+int embedded_start(struct embedded_redis **out, const char *server_binary, uint64_t timeout_ms,
+                   struct buf *error) MUST_CHECK;
+const char *embedded_socket(const struct embedded_redis *r);
+pid_t embedded_pid(const struct embedded_redis *r);
+/* A descriptor that becomes readable when the server says something or dies. */
+int embedded_fd(const struct embedded_redis *r);
+/* Logs what the server has said. False once it has died, with the reason in *reason. Does not wait. */
+bool embedded_poll(struct embedded_redis *r, struct buf *reason);
+/* Ends it (SIGTERM, after 5 s SIGKILL), removes its folder, frees. */
+void embedded_stop(struct embedded_redis *r);
+
+#endif

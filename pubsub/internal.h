@@ -1,0 +1,123 @@
+/* What the parts of pubsub/ share of one worker. Nobody outside pubsub/ includes this. */
+#ifndef PUBSUB_INTERNAL_H
+#define PUBSUB_INTERNAL_H
+
+#include "core/mark.h"
+#include "pubsub/link.h"
+#include "pubsub/pubsub.h"
+#include "pubsub/script_call.h"
+
+/* A node's lease: renewed every third of its life. */
+#define CANARY_PERIOD_MS 10000
+/* A canary that does not come back for this long proves that the subscription delivers nothing. */
+#define CANARY_LOST_MS 15000
+#define NODE_ID_LEN 22
+
+/* Those who wait for a read of the head. */
+struct head_waiter {
+    void (*cb)(void *data, struct position head, struct position oldest);
+    void *data;
+};
+struct head_waiters {
+    struct head_waiter *entries;
+    size_t n, cap;
+};
+
+struct canary_state {
+    struct head_waiters waiting, asked; /* asked: those whom the canary in flight will answer */
+    bool wanted, in_flight;
+    bool by_text; /* Redis did not know the script */
+    uint64_t nonce_sent, nonce_heard;
+    uint64_t next_ms;     /* when the lease is due */
+    uint64_t heard_ms;    /* when one last came back; 0: never */
+    bool heard;           /* one has come back on the present subscriber connection */
+    uint64_t local, dead; /* the lease's counts */
+    struct log_limit log;
+};
+
+enum channel_state { CHANNEL_NONE, CHANNEL_SUBSCRIBING, CHANNEL_SUBSCRIBED };
+
+struct subscriber_state {
+    uint32_t generation; /* of the connection; channels of an older one have to be subscribed again */
+    uint64_t up_since_ms;
+    bool broadcast_confirmed, node_confirmed;
+    uint64_t broadcast_carried;
+    struct hub_channel *linger_first, *linger_last;
+    uint64_t dropped; /* junk from foreign publishers */
+    struct log_limit log;
+};
+
+struct publish_entry;
+
+struct publisher_state {
+    struct publish_entry *first, *last; /* those that wait to be sent, in the order of arrival */
+    size_t count, bytes;                /* of all that are not answered */
+    struct log_limit log;
+};
+
+struct totals_waiter {
+    void (*cb)(void *data, struct pubsub_totals totals);
+    void *data;
+};
+struct totals_state {
+    struct pubsub_totals last;
+    uint64_t read_ms; /* 0: never */
+    bool in_flight;
+    bool by_text; /* Redis did not know the script */
+    struct totals_waiter *waiters;
+    size_t n, cap;
+};
+
+struct pubsub {
+    h2o_context_t *ctx;
+    const struct config *config;
+    struct hub *hub;
+    const struct pubsub_callbacks *callbacks;
+    void *data;
+    unsigned worker;
+    char node_id[NODE_ID_LEN + 1];
+    uint64_t started_ms; /* unix, for the lease */
+
+    struct link commands, subscriber;
+    uint64_t commands_down_since_ms; /* 0: up */
+    struct mark mark;
+    uint64_t seen_epoch; /* greatest epoch met */
+    const char *fatal;
+    char fatal_text[201];
+
+    struct canary_state canary;
+    struct subscriber_state sub;
+    struct publisher_state publisher;
+    struct totals_state totals;
+};
+
+/* subscriber.c */
+extern const struct link_callbacks subscriber_link_callbacks;
+void subscriber_tick(struct pubsub *p, uint64_t now_ms);
+void subscriber_dispose(struct pubsub *p);
+
+/* canary.c: the first command on every new command connection, the lease's renewal and the read of the head in one. */
+void canary_link_up(struct pubsub *p);
+void canary_link_down(struct pubsub *p);
+void canary_want(struct pubsub *p);
+void canary_turn(struct pubsub *p);
+void canary_tick(struct pubsub *p, uint64_t now_ms);
+/* A message on the node channel. */
+void canary_heard(struct pubsub *p, struct str payload);
+void canary_dispose(struct pubsub *p);
+
+/* publisher.c */
+void publisher_link_up(struct pubsub *p);
+void publisher_turn(struct pubsub *p, uint64_t now_ms);
+void publisher_dispose(struct pubsub *p);
+
+/* totals.c */
+void totals_dispose(struct pubsub *p);
+
+/* pubsub.c */
+/* Both connections have to reach the same Redis: if they do not, the other one is rebuilt. */
+void pubsub_compare_runs(struct pubsub *p, struct link *just_up, struct link *other);
+void pubsub_note_epoch(struct pubsub *p, uint64_t epoch);
+struct script_settings pubsub_script_settings(const struct config *config);
+
+#endif

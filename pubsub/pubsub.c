@@ -1,0 +1,148 @@
+/* One worker's way to Redis: two connections and what holds them together. */
+#include "pubsub/internal.h"
+#include "core/clock.h"
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void make_node_id(char dst[NODE_ID_LEN + 1])
+{
+    static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    unsigned char random[NODE_ID_LEN];
+    if (RAND_bytes(random, sizeof(random)) != 1)
+        abort();
+    for (size_t i = 0; i < NODE_ID_LEN; ++i)
+        dst[i] = alphabet[random[i] & 63];
+    dst[NODE_ID_LEN] = '\0';
+}
+
+static void on_commands_up(void *data)
+{
+    struct pubsub *p = data;
+    p->commands_down_since_ms = 0;
+    canary_link_up(p);
+    publisher_link_up(p);
+    log_event(LOG_LEVEL_INFO, "redis_connected", LOG_U("worker", p->worker), LOG_Z("run_id", p->commands.info.run_id));
+    pubsub_compare_runs(p, &p->commands, &p->subscriber);
+}
+
+static void on_commands_down(void *data, const char *reason, bool was_up, bool unfit)
+{
+    struct pubsub *p = data;
+    if (unfit)
+        p->fatal = reason;
+    if (p->commands_down_since_ms == 0)
+        p->commands_down_since_ms = clock_monotonic_ms();
+    canary_link_down(p);
+    if (was_up || p->commands.failures == 1)
+        log_event(LOG_LEVEL_WARN, "redis_lost", LOG_U("worker", p->worker), LOG_Z("reason", reason));
+}
+
+static void on_commands_message(void *data, redisReply *reply)
+{
+    (void)data;
+    (void)reply; /* every command's reply has somebody waiting */
+}
+
+static const struct link_callbacks commands_link_callbacks = {on_commands_up, on_commands_down, on_commands_message};
+
+void pubsub_compare_runs(struct pubsub *p, struct link *just_up, struct link *other)
+{
+    if (other->up && strcmp(just_up->info.run_id, other->info.run_id) != 0)
+        link_restart(other, "the other connection reached another Redis");
+}
+
+void pubsub_note_epoch(struct pubsub *p, uint64_t epoch)
+{
+    if (epoch > p->seen_epoch)
+        p->seen_epoch = epoch;
+}
+
+struct script_settings pubsub_script_settings(const struct config *config)
+{
+    return (struct script_settings){
+        .prefix = str_of(config->redis_prefix),
+        .replay_events = config->replay_events,
+        .replay_user_events = config->replay_user_events,
+        .replay_ttl_ms = config->replay_ttl_ms,
+    };
+}
+
+struct pubsub *pubsub_create(h2o_context_t *ctx, const struct config *config, struct hub *hub,
+                             const struct pubsub_callbacks *callbacks, void *data, unsigned worker)
+{
+    struct pubsub *p = mem_zalloc(sizeof(*p));
+    char name[64];
+    p->ctx = ctx;
+    p->config = config;
+    p->hub = hub;
+    p->callbacks = callbacks;
+    p->data = data;
+    p->worker = worker;
+    p->started_ms = clock_unix_ms();
+    p->commands_down_since_ms = clock_monotonic_ms();
+    make_node_id(p->node_id);
+    snprintf(name, sizeof(name), "belfry-%s-subscriber", p->node_id);
+    link_init(&p->subscriber, ctx, config, name, &subscriber_link_callbacks, p);
+    snprintf(name, sizeof(name), "belfry-%s-commands", p->node_id);
+    link_init(&p->commands, ctx, config, name, &commands_link_callbacks, p);
+    return p;
+}
+
+void pubsub_destroy(struct pubsub *p)
+{
+    link_dispose(&p->commands);
+    link_dispose(&p->subscriber);
+    publisher_dispose(p);
+    totals_dispose(p);
+    canary_dispose(p);
+    subscriber_dispose(p);
+    free(p);
+}
+
+void pubsub_tick(struct pubsub *p, uint64_t now_ms)
+{
+    link_tick(&p->commands, now_ms);
+    link_tick(&p->subscriber, now_ms);
+    canary_tick(p, now_ms);
+    subscriber_tick(p, now_ms);
+}
+
+void pubsub_turn(struct pubsub *p)
+{
+    publisher_turn(p, clock_monotonic_ms());
+    canary_turn(p);
+    if (p->commands.conn != NULL)
+        redis_conn_flush(p->commands.conn);
+    if (p->subscriber.conn != NULL)
+        redis_conn_flush(p->subscriber.conn);
+}
+
+struct position pubsub_mark(const struct pubsub *p)
+{
+    return p->mark.at;
+}
+
+struct position pubsub_arrived(const struct pubsub *p)
+{
+    return p->mark.arrived;
+}
+
+void pubsub_set_counts(struct pubsub *p, uint64_t local, uint64_t dead)
+{
+    p->canary.local = local;
+    p->canary.dead = dead;
+}
+
+struct pubsub_state pubsub_state(const struct pubsub *p, uint64_t now_ms)
+{
+    struct pubsub_state s = {
+        .commands_connected = p->commands.up,
+        .subscriber_connected = p->subscriber.up && p->sub.broadcast_confirmed,
+        .canary_age_ms = p->canary.heard_ms == 0 ? UINT64_MAX : now_ms - p->canary.heard_ms,
+        .fatal = p->fatal,
+    };
+    s.ready = s.subscriber_connected && p->canary.heard;
+    s.away = !p->commands.up && p->commands.failures != 0;
+    return s;
+}

@@ -1,0 +1,449 @@
+/* One connection to Redis over an h2o socket. */
+#include "pubsub/redis_conn.h"
+#include "core/clock.h"
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+
+/* hiredis moves what is unread at each feed: small feeds keep that linear. */
+#define FEED_BYTES 16384
+/* One reply may not take more than this while it is incomplete. */
+#define UNPARSED_MAX (64 * 1024 * 1024)
+/* Longer than the canary's period: a healthy connection is never asked PING. */
+#define IDLE_MS 15000
+
+enum conn_state { CONN_RESOLVING, CONN_CONNECTING, CONN_GREETING, CONN_READY, CONN_FAILED };
+
+struct pending_reply {
+    redis_reply_cb cb; /* NULL: a PING of ours */
+    void *data;
+    uint64_t sent_ms;
+};
+
+struct redis_conn {
+    h2o_context_t *ctx;
+    const struct redis_target *target;
+    uint64_t timeout_ms;
+    const struct redis_conn_callbacks *callbacks;
+    void *data;
+    char client_name[64];
+
+    enum conn_state state;
+    const char *failure; /* CONN_FAILED: why; reported by the next tick */
+    uint64_t state_since_ms, heard_ms;
+    bool subscriber; /* has pushed something: PING is answered through on_message */
+    bool ping_out;   /* a subscriber's PING waits for its pong */
+    bool in_callback, closed;
+    h2o_hostinfo_getaddr_req_t *resolving;
+    h2o_socket_t *sock;
+    redisReader *reader;
+    struct buf out, writing;
+    bool write_active;
+    struct pending_reply *pending; /* ring */
+    size_t pending_cap, pending_first, pending_count;
+    struct redis_info info;
+    unsigned greetings_due;
+    char failure_text[200];
+};
+
+struct str redis_reply_str(const redisReply *r)
+{
+    if (r == NULL)
+        return STR_LIT("no reply");
+    if (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS || r->type == REDIS_REPLY_ERROR)
+        return (struct str){r->str, (size_t)r->len};
+    return STR_LIT("a reply of another type");
+}
+
+/* --- pending replies ------------------------------------------------------------------------------------------------
+ */
+
+static void pending_push(struct redis_conn *c, redis_reply_cb cb, void *data)
+{
+    if (c->pending_count == c->pending_cap) {
+        size_t cap = c->pending_cap == 0 ? 16 : c->pending_cap * 2;
+        struct pending_reply *ring = mem_alloc(cap * sizeof(*ring));
+        for (size_t i = 0; i < c->pending_count; ++i)
+            ring[i] = c->pending[(c->pending_first + i) % c->pending_cap];
+        free(c->pending);
+        c->pending = ring;
+        c->pending_cap = cap;
+        c->pending_first = 0;
+    }
+    c->pending[(c->pending_first + c->pending_count++) % c->pending_cap] =
+        (struct pending_reply){cb, data, clock_monotonic_ms()};
+}
+
+static struct pending_reply pending_pop(struct redis_conn *c)
+{
+    struct pending_reply p = c->pending[c->pending_first];
+    c->pending_first = (c->pending_first + 1) % c->pending_cap;
+    --c->pending_count;
+    return p;
+}
+
+/* --- the end --------------------------------------------------------------------------------------------------------
+ */
+
+static void conn_free(struct redis_conn *c)
+{
+    redisReaderFree(c->reader);
+    buf_free(&c->out);
+    buf_free(&c->writing);
+    free(c->pending);
+    free(c);
+}
+
+static void conn_dispose(struct redis_conn *c)
+{
+    c->closed = true;
+    if (c->resolving != NULL)
+        h2o_hostinfo_getaddr_cancel(c->resolving);
+    c->resolving = NULL;
+    if (c->sock != NULL)
+        h2o_socket_close(c->sock);
+    c->sock = NULL;
+    while (c->pending_count != 0) {
+        struct pending_reply p = pending_pop(c);
+        if (p.cb != NULL)
+            p.cb(p.data, NULL);
+    }
+    if (!c->in_callback)
+        conn_free(c);
+}
+
+void redis_conn_close(struct redis_conn *c)
+{
+    if (!c->closed)
+        conn_dispose(c);
+}
+
+/* The connection is lost: tells its owner first, so that those who wait for replies find it gone already. */
+static void conn_lost(struct redis_conn *c, const char *reason, bool unfit)
+{
+    if (c->closed)
+        return;
+    bool nested = c->in_callback;
+    c->in_callback = true;
+    c->closed = true;
+    c->callbacks->on_closed(c->data, reason, unfit);
+    c->in_callback = nested;
+    conn_dispose(c);
+}
+
+/* --- reading --------------------------------------------------------------------------------------------------------
+ */
+
+static void dispatch(struct redis_conn *c, redisReply *reply)
+{
+    if (c->pending_count == 0) {
+        c->ping_out = false;
+        if (c->subscriber)
+            c->callbacks->on_message(c->data, reply);
+        return;
+    }
+    struct pending_reply p = pending_pop(c);
+    if (p.cb != NULL)
+        p.cb(p.data, reply);
+}
+
+/* Feeds one slice and hands out what it completes. False when the connection is gone or has to go. */
+static bool feed_slice(struct redis_conn *c, const char *p, size_t n)
+{
+    if (redisReaderFeed(c->reader, p, n) != REDIS_OK)
+        return false;
+    for (;;) {
+        void *reply = NULL;
+        if (redisReaderGetReply(c->reader, &reply) != REDIS_OK)
+            return false;
+        if (reply == NULL)
+            return c->reader->len - c->reader->pos <= UNPARSED_MAX;
+        dispatch(c, reply);
+        freeReplyObject(reply);
+        if (c->closed)
+            return true;
+    }
+}
+
+static void on_read(h2o_socket_t *sock, const char *err)
+{
+    struct redis_conn *c = sock->data;
+    if (err != NULL) {
+        conn_lost(c, "Redis closed the connection", false);
+        return;
+    }
+    c->heard_ms = clock_monotonic_ms();
+    c->in_callback = true;
+    bool good = true;
+    const char *p = sock->input->bytes;
+    size_t left = sock->input->size;
+    while (good && left != 0 && !c->closed) {
+        size_t n = left < FEED_BYTES ? left : FEED_BYTES;
+        good = feed_slice(c, p, n);
+        p += n;
+        left -= n;
+    }
+    c->in_callback = false;
+    if (c->closed) {
+        conn_free(c);
+        return;
+    }
+    h2o_buffer_consume(&sock->input, sock->input->size);
+    if (!good) {
+        snprintf(c->failure_text, sizeof(c->failure_text), "Redis sent what is not its protocol: %s",
+                 c->reader->errstr);
+        conn_lost(c, c->failure_text, false);
+    }
+}
+
+/* --- writing --------------------------------------------------------------------------------------------------------
+ */
+
+static void on_written(h2o_socket_t *sock, const char *err)
+{
+    struct redis_conn *c = sock->data;
+    c->write_active = false;
+    c->writing.n = 0;
+    if (err != NULL)
+        conn_lost(c, "writing to Redis failed", false);
+    else
+        redis_conn_flush(c);
+}
+
+void redis_conn_flush(struct redis_conn *c)
+{
+    if (c->closed || c->write_active || c->out.n == 0 || (c->state != CONN_GREETING && c->state != CONN_READY))
+        return;
+    struct buf swap = c->writing;
+    c->writing = c->out;
+    c->out = swap;
+    c->write_active = true;
+    h2o_iovec_t iov = {c->writing.p, c->writing.n};
+    h2o_socket_write(c->sock, &iov, 1, on_written);
+}
+
+static void append_command(struct redis_conn *c, int argc, const char **argv, const size_t *lens)
+{
+    char *text;
+    int n = redisFormatCommandArgv(&text, argc, argv, lens);
+    if (n < 0)
+        abort(); /* only when memory is out */
+    buf_append(&c->out, (struct str){text, (size_t)n});
+    redisFreeCommand(text);
+}
+
+void redis_conn_command(struct redis_conn *c, redis_reply_cb cb, void *data, int argc, const char **argv,
+                        const size_t *lens)
+{
+    append_command(c, argc, argv, lens);
+    pending_push(c, cb, data);
+}
+
+void redis_conn_formatted(struct redis_conn *c, redis_reply_cb cb, void *data, struct str command)
+{
+    buf_append(&c->out, command);
+    pending_push(c, cb, data);
+}
+
+void redis_conn_push(struct redis_conn *c, int argc, const char **argv, const size_t *lens)
+{
+    c->subscriber = true;
+    append_command(c, argc, argv, lens);
+}
+
+/* --- greeting -------------------------------------------------------------------------------------------------------
+ */
+
+static void greeting_done(struct redis_conn *c)
+{
+    const char *reason;
+    enum redis_fitness fit = redis_info_judge(&c->info, &reason);
+    if (fit != REDIS_FIT) {
+        conn_lost(c, reason, fit == REDIS_UNFIT);
+        return;
+    }
+    c->state = CONN_READY;
+    c->callbacks->on_ready(c->data, &c->info);
+}
+
+static void fail_greeting(struct redis_conn *c, const char *what, const redisReply *reply)
+{
+    struct str s = redis_reply_str(reply);
+    snprintf(c->failure_text, sizeof(c->failure_text), "%s: %.*s", what, (int)(s.n > 120 ? 120 : s.n), s.p);
+    bool unfit = strcmp(what, "INFO") == 0 && s.n >= 6 && memcmp(s.p, "NOPERM", 6) == 0;
+    conn_lost(c, unfit ? "this user may not run INFO: add the ACL rule +info" : c->failure_text, unfit);
+}
+
+static void on_must_be_ok(void *data, redisReply *reply)
+{
+    struct redis_conn *c = data;
+    if (reply != NULL && !c->closed && redis_reply_is_error(reply))
+        fail_greeting(c, "AUTH or SELECT", reply);
+}
+
+static void on_info(void *data, redisReply *reply)
+{
+    struct redis_conn *c = data;
+    if (reply == NULL || c->closed)
+        return;
+    if (reply->type != REDIS_REPLY_STRING) {
+        fail_greeting(c, "INFO", reply);
+        return;
+    }
+    redis_info_read(&c->info, redis_reply_str(reply));
+    if (--c->greetings_due == 0)
+        greeting_done(c);
+}
+
+static void greet_command(struct redis_conn *c, redis_reply_cb cb, int argc, const char **argv)
+{
+    size_t lens[3];
+    for (int i = 0; i < argc; ++i)
+        lens[i] = strlen(argv[i]);
+    redis_conn_command(c, cb, c, argc, argv, lens);
+}
+
+static void greet(struct redis_conn *c)
+{
+    static const char *const sections[] = {"server", "replication", "cluster"};
+    const struct redis_target *t = c->target;
+    if (t->user != NULL)
+        greet_command(c, on_must_be_ok, 3, (const char *[]){"AUTH", t->user, t->password != NULL ? t->password : ""});
+    else if (t->password != NULL)
+        greet_command(c, on_must_be_ok, 2, (const char *[]){"AUTH", t->password});
+    if (t->db != 0) {
+        char db[12];
+        snprintf(db, sizeof(db), "%u", t->db);
+        greet_command(c, on_must_be_ok, 2, (const char *[]){"SELECT", db});
+    }
+    greet_command(c, NULL, 3, (const char *[]){"CLIENT", "SETNAME", c->client_name});
+    c->greetings_due = 3;
+    for (size_t i = 0; i < 3; ++i)
+        greet_command(c, on_info, 2, (const char *[]){"INFO", sections[i]});
+    redis_conn_flush(c);
+}
+
+/* --- connecting -----------------------------------------------------------------------------------------------------
+ */
+
+static void set_state(struct redis_conn *c, enum conn_state state)
+{
+    c->state = state;
+    c->state_since_ms = clock_monotonic_ms();
+}
+
+static void fail_later(struct redis_conn *c, const char *reason)
+{
+    c->failure = reason;
+    set_state(c, CONN_FAILED);
+}
+
+static void on_connected(h2o_socket_t *sock, const char *err)
+{
+    struct redis_conn *c = sock->data;
+    if (err != NULL) {
+        conn_lost(c, "cannot connect", false);
+        return;
+    }
+    set_state(c, CONN_GREETING);
+    c->heard_ms = c->state_since_ms;
+    h2o_socket_read_start(sock, on_read);
+    greet(c);
+}
+
+static void connect_to(struct redis_conn *c, struct sockaddr *sa, socklen_t len)
+{
+    set_state(c, CONN_CONNECTING);
+    c->sock = h2o_socket_connect(c->ctx->loop, sa, len, on_connected);
+    if (c->sock == NULL)
+        fail_later(c, "cannot connect");
+    else
+        c->sock->data = c;
+}
+
+static void on_resolved(h2o_hostinfo_getaddr_req_t *req, const char *errstr, struct addrinfo *res, void *data)
+{
+    struct redis_conn *c = data;
+    c->resolving = NULL;
+    if (errstr != NULL) {
+        conn_lost(c, "the host name cannot be resolved", false);
+        return;
+    }
+    struct addrinfo *chosen = h2o_hostinfo_select_one(res);
+    connect_to(c, chosen->ai_addr, chosen->ai_addrlen);
+}
+
+static void start(struct redis_conn *c)
+{
+    if (c->target->kind == REDIS_UNIX || c->target->kind == REDIS_EMBEDDED) {
+        struct sockaddr_un sun = {.sun_family = AF_UNIX};
+        if (strlen(c->target->path) >= sizeof(sun.sun_path)) {
+            fail_later(c, "the socket's path is too long");
+            return;
+        }
+        strcpy(sun.sun_path, c->target->path);
+        connect_to(c, (struct sockaddr *)&sun, sizeof(sun));
+        return;
+    }
+    char port[8];
+    snprintf(port, sizeof(port), "%u", c->target->port);
+    set_state(c, CONN_RESOLVING);
+    c->resolving = h2o_hostinfo_getaddr(&c->ctx->receivers.hostinfo_getaddr,
+                                        h2o_iovec_init(c->target->host, strlen(c->target->host)),
+                                        h2o_iovec_init(port, strlen(port)), AF_UNSPEC, SOCK_STREAM, IPPROTO_TCP,
+                                        AI_ADDRCONFIG | AI_NUMERICSERV, on_resolved, c);
+}
+
+struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target *target, uint64_t timeout_ms,
+                                   const char *client_name, const struct redis_conn_callbacks *callbacks, void *data,
+                                   uint64_t now_ms)
+{
+    struct redis_conn *c = mem_zalloc(sizeof(*c));
+    c->ctx = ctx;
+    c->target = target;
+    c->timeout_ms = timeout_ms;
+    c->callbacks = callbacks;
+    c->data = data;
+    c->heard_ms = now_ms;
+    snprintf(c->client_name, sizeof(c->client_name), "%s", client_name);
+    c->reader = redisReaderCreate();
+    if (c->reader == NULL)
+        abort();
+    start(c);
+    return c;
+}
+
+/* --- timers ---------------------------------------------------------------------------------------------------------
+ */
+
+static void ask_for_life(struct redis_conn *c)
+{
+    const char *argv[] = {"PING"};
+    const size_t lens[] = {4};
+    if (c->subscriber) {
+        append_command(c, 1, argv, lens); /* answered by the array "pong", or any other message */
+        c->ping_out = true;
+    } else {
+        redis_conn_command(c, NULL, NULL, 1, argv, lens);
+    }
+    redis_conn_flush(c);
+}
+
+void redis_conn_tick(struct redis_conn *c, uint64_t now_ms)
+{
+    if (c->state == CONN_FAILED) {
+        conn_lost(c, c->failure, false);
+    } else if (c->state != CONN_READY) {
+        if (now_ms > c->state_since_ms + c->timeout_ms)
+            conn_lost(c, "connecting took longer than REDIS_TIMEOUT", false);
+    } else if (c->pending_count != 0) {
+        if (now_ms > c->pending[c->pending_first].sent_ms + c->timeout_ms)
+            conn_lost(c, "no reply within REDIS_TIMEOUT", false);
+    } else if (c->ping_out && now_ms > c->heard_ms + IDLE_MS + c->timeout_ms) {
+        conn_lost(c, "no sign of life within REDIS_TIMEOUT", false);
+    } else if (!c->ping_out && now_ms > c->heard_ms + IDLE_MS) {
+        ask_for_life(c);
+    }
+}

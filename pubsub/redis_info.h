@@ -1,0 +1,25 @@
+/* What a new connection has to know of the Redis it reached, read from the text of INFO. */
+#ifndef PUBSUB_REDIS_INFO_H
+#define PUBSUB_REDIS_INFO_H
+
+#include "core/str.h"
+
+struct redis_info {
+    char run_id[41];
+    unsigned version; /* 7.0.15 is 70015 */
+    bool master, cluster;
+};
+
+/* Fields that `text` lacks keep their value, so that the answers to INFO server, replication and cluster add up in one
+ * struct. */
+void redis_info_read(struct redis_info *info, struct str text);
+
+enum redis_fitness {
+    REDIS_FIT,
+    REDIS_RETRY, /* not now: a replica; another attempt may reach the master */
+    REDIS_UNFIT, /* never: too old, or Redis Cluster */
+};
+/* *reason tells why it is not fit. */
+enum redis_fitness redis_info_judge(const struct redis_info *info, const char **reason);
+
+#endif
