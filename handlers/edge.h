@@ -1,10 +1,12 @@
-/* The WebSocket edge of one worker: takes upgrade requests for /ws, owns the connections, delivers what pubsub/ hears. */
+/* The WebSocket edge of one worker: takes upgrade requests for /ws, owns the connections, delivers what pubsub/ hears.
+ */
 #ifndef HANDLERS_EDGE_H
 #define HANDLERS_EDGE_H
 
 #include <h2o.h>
 #include "core/config.h"
 #include "core/credentials.h"
+#include "core/limiter.h"
 #include "pubsub/pubsub.h"
 
 struct edge;
@@ -18,7 +20,7 @@ struct edge_shared {
 };
 
 struct edge *edge_create(h2o_context_t *ctx, const struct config *config, struct edge_shared *shared,
-                         struct credentials_view *credentials);
+                         struct credentials_view *credentials, struct limiter *limiter);
 /* What pubsub_create needs: the hub, the callbacks with the edge as their ctx. Then give the edge its pubsub. */
 struct hub *edge_hub(struct edge *e);
 extern const struct pubsub_callbacks edge_pubsub_callbacks;
@@ -26,22 +28,25 @@ void edge_attach(struct edge *e, struct pubsub *p);
 
 /* Why a request was answered by HTTP instead of by an upgrade. */
 struct edge_refusal {
-    int status; /* 400, 403, 405, 426 */
+    int status; /* 400, 403, 405, 426, 503 */
     const char *type, *title;
     char detail[400];
 };
-/* Handles a request for /ws. 0: taken over (101 has been or will be sent). -1: the caller sends *refusal as problem+json
- * (426 with Sec-WebSocket-Version: 13 and Upgrade: websocket, 405 with Allow: GET). */
+/* Handles a request for /ws. 0: taken over (101 has been or will be sent). -1: the caller sends *refusal as
+ * problem+json (426 with Sec-WebSocket-Version: 13 and Upgrade: websocket, 405 with Allow: GET). */
 int edge_upgrade(struct edge *e, h2o_req_t *req, struct edge_refusal *refusal) MUST_CHECK;
 
-/* Once a loop turn, and at least every 50 ms: flushes, fires timers, reaps. Returns true if there is more to do at once. */
+/* Once a loop turn, and at least every 50 ms: flushes, fires timers, reaps. Returns true if there is more to do at
+ * once. */
 bool edge_turn(struct edge *e, uint64_t now_ms);
 
 /* Tells all clients and closes them 1012; new upgrades are closed likewise. */
 void edge_drain(struct edge *e, uint64_t now_ms);
+/* Cuts whoever is left, without a word: before pubsub_destroy. */
+void edge_cut(struct edge *e);
 /* True once the last connection is gone. */
 bool edge_empty(const struct edge *e);
-/* No connection may be left alive: those that are get cut. */
+/* After edge_cut and pubsub_destroy. */
 void edge_destroy(struct edge *e);
 
 /* Counts of this worker: open connections, and those silent for longer than PING_INTERVAL + 5 s. */

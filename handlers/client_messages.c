@@ -1,0 +1,151 @@
+/* What clients say: pong, ping, ack, auth, and events to publish. */
+#include "handlers/internal.h"
+#include "core/clock.h"
+#include "core/limiter.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+void conn_error(struct ws_conn *c, enum error_code code, struct str text, struct str ref, struct str field)
+{
+    struct buf json = {0};
+    message_error(&json, conn_position(c), clock_unix_ms(), code, text, ref, field);
+    conn_say(c, &json);
+}
+
+static void ack(struct ws_conn *c, struct str ref, const struct position *published)
+{
+    struct buf json = {0};
+    message_ack(&json, conn_position(c), clock_unix_ms(), ref, published);
+    conn_say(c, &json);
+}
+
+static void on_bad_message(struct ws_conn *c, const struct client_error *error)
+{
+    conn_error(c, error->code, str_of(error->detail), error->ref,
+               error->field[0] != '\0' ? str_of(error->field) : STR_NONE);
+    if (strikes_add(&c->bad, c->edge->now_ms))
+        conn_close(c, 4400, "ten bad messages within a minute");
+}
+
+static void on_ping(struct ws_conn *c, const struct client_message *m)
+{
+    struct buf json = {0};
+    message_pong(&json, conn_position(c), clock_unix_ms(), m->ref);
+    conn_say(c, &json);
+}
+
+/* --- auth -----------------------------------------------------------------------------------------------------------
+ */
+
+static void on_auth(struct ws_conn *c, const struct client_message *m)
+{
+    const struct edge *e = c->edge;
+    struct token_rules rules = token_rules_of(e->config);
+    struct token_claims claims;
+    const char *reason = token_verify(m->token, &rules, e->credentials->keyring, clock_unix_ms(), &claims);
+    if (reason != NULL) {
+        conn_close(c, 4401, reason);
+    } else if (!str_eq(conn_user(c), (struct str){claims.sub, claims.sub_len})) {
+        conn_close(c, 4403, "the token is another user's");
+    } else {
+        c->scopes = (uint8_t)claims.scopes;
+        conn_set_expiry(c, claims.exp);
+        ack(c, m->ref, NULL);
+    }
+}
+
+/* --- publishing -----------------------------------------------------------------------------------------------------
+ */
+
+/* A publish under way; outlives the connection's closing, since it holds a reference. */
+struct client_publish {
+    struct ws_conn *conn;
+    bool to_connection;
+    bool has_ref;
+    size_t ref_len;
+    char ref[MESSAGE_REF_MAX];
+};
+
+static enum error_code error_of(enum publish_status status)
+{
+    if (status == PUBLISH_OUTCOME_UNKNOWN)
+        return ERROR_OUTCOME_UNKNOWN;
+    return status == PUBLISH_FAILED ? ERROR_INTERNAL : ERROR_NOT_ACCEPTED;
+}
+
+static void on_published(void *data, enum publish_status status, const struct publish_result *results, size_t n)
+{
+    struct client_publish *pub = data;
+    struct ws_conn *c = pub->conn;
+    struct str ref = pub->has_ref ? (struct str){pub->ref, pub->ref_len} : STR_NONE;
+    (void)n;
+    --c->refs;
+    if (c->state >= CONN_CLOSING)
+        ;
+    else if (status != PUBLISH_OK)
+        conn_error(c, error_of(status), str_of(publish_problem(status).detail), ref, STR_NONE);
+    else if (pub->to_connection && results[0].receivers == 0)
+        conn_error(c, ERROR_NOT_ACCEPTED, STR_LIT("there is no such connection"), ref, STR_LIT("/audience/connection"));
+    else
+        ack(c, ref, &results[0].id);
+    free(pub);
+}
+
+static bool within_publish_rate(struct ws_conn *c)
+{
+    struct edge *e = c->edge;
+    struct buf subject = {0};
+    uint64_t retry_ms;
+    buf_lit(&subject, "sub:");
+    buf_append(&subject, conn_user(c));
+    bool ok = limiter_take(e->limiter, buf_str(&subject), 1, e->now_ms, &retry_ms) == LIMITER_OK;
+    buf_free(&subject);
+    return ok;
+}
+
+static void publish(struct ws_conn *c, const struct client_message *m)
+{
+    struct client_publish *pub = mem_zalloc(sizeof(*pub));
+    struct publish_request request = {.events = &m->event, .n = 1};
+    pub->conn = c;
+    pub->to_connection = m->event.audience.kind == AUDIENCE_CONNECTION;
+    pub->has_ref = m->ref.p != NULL;
+    pub->ref_len = m->ref.n;
+    if (m->ref.n != 0)
+        memcpy(pub->ref, m->ref.p, m->ref.n);
+    ++c->refs;
+    pubsub_publish(c->edge->pubsub, &request, on_published, pub);
+}
+
+static void on_event(struct ws_conn *c, const struct client_message *m)
+{
+    if ((c->scopes & SCOPE_EVENTS_PUBLISH) == 0)
+        conn_error(c, ERROR_FORBIDDEN, STR_LIT("the token lacks the scope events:publish"), m->ref, STR_NONE);
+    else if (!within_publish_rate(c))
+        conn_error(c, ERROR_RATE_LIMITED, STR_LIT("more events than PUBLISH_RATE allows"), m->ref, STR_NONE);
+    else
+        publish(c, m);
+}
+
+/* --------------------------------------------------------------------------------------------------------------------
+ */
+
+void conn_on_message(struct ws_conn *c, struct str text)
+{
+    struct arena arena = {0};
+    struct client_message m;
+    struct client_error error;
+    struct publication_limits limits = {.max_message_bytes = c->edge->config->max_message_bytes};
+    if (client_message_parse(&arena, text, &limits, &m, &error) != 0) {
+        on_bad_message(c, &error);
+    } else if (m.kind == CLIENT_PING) {
+        on_ping(c, &m);
+    } else if (m.kind == CLIENT_ACK) {
+        conn_error(c, ERROR_NOT_ACCEPTED, STR_LIT("this server keeps no acknowledgements yet"), m.ref, STR_NONE);
+    } else if (m.kind == CLIENT_AUTH) {
+        on_auth(c, &m);
+    } else if (m.kind == CLIENT_EVENT) {
+        on_event(c, &m);
+    } /* a pong has done its work by coming */
+    arena_free(&arena);
+}

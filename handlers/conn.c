@@ -1,0 +1,146 @@
+/* One WebSocket connection: its states, its channels, its end. */
+#include "handlers/internal.h"
+#include "core/clock.h"
+#include <stddef.h>
+#include <stdlib.h>
+
+void conn_list_add(struct conn_list *l, struct ws_conn *c)
+{
+    if (l->n == l->cap) {
+        l->cap = l->cap == 0 ? 64 : l->cap * 2;
+        l->entries = mem_realloc(l->entries, l->cap * sizeof(*l->entries));
+    }
+    l->entries[l->n++] = c;
+}
+
+struct str conn_user(const struct ws_conn *c)
+{
+    const struct hub_channel *channel = c->follows[HUB_USER].channel;
+    return channel != NULL ? hub_channel_id(channel) : STR_LIT("");
+}
+
+struct str conn_id(const struct ws_conn *c)
+{
+    const struct hub_channel *channel = c->follows[HUB_CONNECTION].channel;
+    return channel != NULL ? hub_channel_id(channel) : STR_LIT("");
+}
+
+struct position conn_position(const struct ws_conn *c)
+{
+    const struct edge *e = c->edge;
+    if (c->state != CONN_LIVE || c->cursor != e->tape.head || conn_events_wait(c))
+        return c->sent;
+    struct position mark = pubsub_mark(e->pubsub);
+    return position_cmp(mark, c->sent) > 0 ? mark : c->sent;
+}
+
+void conn_set_state(struct ws_conn *c, enum conn_state state)
+{
+    c->state = (uint8_t)state;
+    if (state != CONN_CATCHING_UP)
+        c->head_known = false;
+}
+
+struct ws_conn *conn_create(struct edge *e)
+{
+    struct ws_conn *c = mem_zalloc(sizeof(*c));
+    c->edge = e;
+    c->opened_ms = c->seen_ms = e->now_ms;
+    c->index = (uint32_t)e->conns.n;
+    frame_decoder_init(&c->decoder, (uint32_t)e->config->max_message_bytes);
+    conn_list_add(&e->conns, c);
+    return c;
+}
+
+void conn_follow(struct ws_conn *c, struct str user, struct str connection_id)
+{
+    struct edge *e = c->edge;
+    struct str ids[] = {[HUB_USER] = user, [HUB_CONNECTION] = connection_id};
+    for (int kind = HUB_USER; kind <= HUB_CONNECTION; ++kind) {
+        struct hub_channel *channel = hub_get(&e->hub, (enum hub_kind)kind, ids[kind]);
+        hub_join(channel, &c->follows[kind]);
+        pubsub_follow(e->pubsub, channel);
+    }
+    ++e->open;
+}
+
+static void unfollow(struct ws_conn *c)
+{
+    struct edge *e = c->edge;
+    if (c->follows[HUB_USER].channel == NULL)
+        return;
+    for (int kind = HUB_USER; kind <= HUB_CONNECTION; ++kind) {
+        struct hub_channel *channel = c->follows[kind].channel;
+        hub_leave(&c->follows[kind]);
+        if (channel->count == 0)
+            pubsub_unfollow(e->pubsub, channel);
+    }
+    --e->open;
+}
+
+/* Gives back what counts against the limits. */
+static void release_place(struct ws_conn *c)
+{
+    if (c->counted)
+        atomic_fetch_sub_explicit(&c->edge->shared->connections, 1, memory_order_relaxed);
+    if (c->lingering)
+        atomic_fetch_sub_explicit(&c->edge->shared->lingering, 1, memory_order_relaxed);
+    c->counted = c->lingering = false;
+    conn_uncount_address(c);
+}
+
+static void log_closed(const struct ws_conn *c, uint16_t code, const char *reason)
+{
+    enum log_level level = code >= 1002 && code != 1005 && code != 1012 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+    if (log_enabled(level))
+        log_event(level, "connection_closed", LOG_S("connection_id", conn_id(c)), LOG_S("user", conn_user(c)),
+                  LOG_U("code", code), LOG_Z("reason", reason), LOG_U("duration_ms", c->edge->now_ms - c->opened_ms));
+}
+
+void conn_close(struct ws_conn *c, uint16_t code, const char *reason)
+{
+    if (c->state >= CONN_CLOSING)
+        return;
+    struct buf frame = {0};
+    log_closed(c, code, reason);
+    if (c->state == CONN_LIVE)
+        conn_leave_tape(c);
+    outbox_drop_events(c, (struct position){UINT64_MAX, UINT64_MAX, 0});
+    unfollow(c);
+    c->close_code = code;
+    conn_set_state(c, CONN_CLOSING);
+    c->deadline_ms = c->edge->now_ms + CLOSE_TIMEOUT_MS;
+    frame_append_close(&frame, code == 1005 ? 0 : code, str_of(reason));
+    conn_say_frames(c, buf_str(&frame));
+    buf_free(&frame);
+    conn_schedule(c);
+}
+
+void conn_cut(struct ws_conn *c, const char *why)
+{
+    struct edge *e = c->edge;
+    if (c->state == CONN_CLOSED)
+        return;
+    if (c->state != CONN_CLOSING)
+        log_closed(c, 1006, why);
+    unfollow(c);
+    conn_set_state(c, CONN_CLOSED);
+    release_place(c);
+    wheel_clear(e->wheel, &c->timer);
+    if (c->sock != NULL)
+        h2o_socket_close(c->sock);
+    c->sock = NULL;
+    struct ws_conn *moved = e->conns.entries[--e->conns.n];
+    e->conns.entries[c->index] = moved;
+    moved->index = c->index;
+    if (e->sweep_left != 0 && moved != c)
+        conn_mark_dirty(moved); /* the sweep may have passed its new place already */
+    conn_list_add(&e->closed, c);
+}
+
+void conn_free(struct ws_conn *c)
+{
+    outbox_free(c);
+    frame_decoder_dispose(&c->decoder);
+    free(c);
+}

@@ -1,0 +1,107 @@
+/* News from pubsub/: events go on the tape or into outboxes, marks and confirmations move connections on. */
+#include "handlers/internal.h"
+#include "core/clock.h"
+
+/* The tape is about to lose what lies before new_tail: whoever stands there in the middle of a frame copies its rest
+ * aside. */
+static void overtake(struct edge *e, uint64_t new_tail)
+{
+    uint64_t floor = e->tape.head;
+    for (size_t i = 0; i < e->conns.n; ++i) {
+        struct ws_conn *c = e->conns.entries[i];
+        if (c->state != CONN_LIVE)
+            continue;
+        if (c->cursor < new_tail)
+            conn_catch_up(c, RESYNC_EXPIRED);
+        else if (c->cursor < floor)
+            floor = c->cursor;
+    }
+    e->lag_floor = floor;
+}
+
+static void on_broadcast(void *data, struct position id, struct str text)
+{
+    struct edge *e = data;
+    uint8_t bytes[FRAME_HEADER_MAX];
+    struct str header = {(char *)bytes, frame_header(bytes, FRAME_TEXT, text.n)};
+    uint64_t new_tail = tape_tail_after(&e->tape, header.n + text.n);
+    if (new_tail > e->lag_floor)
+        overtake(e, new_tail);
+    if (e->tape.head < e->lag_floor)
+        e->lag_floor = e->tape.head;
+    if (tape_append(&e->tape, id, header, text) != 0) {
+        edge_gap(e); /* larger than the tape: nobody can get it, so everybody is told */
+        return;
+    }
+    e->sweep_left = e->conns.n;
+}
+
+static struct ws_conn *conn_of(struct hub_member *m)
+{
+    enum hub_kind kind = (enum hub_kind)m->channel->kind;
+    return H2O_STRUCT_FROM_MEMBER(struct ws_conn, follows[kind], m);
+}
+
+static void queue_live(struct ws_conn *c, struct position id, struct str text)
+{
+    if (conn_queue_event(c, id, text))
+        conn_mark_dirty(c);
+    else
+        conn_catch_up(c, RESYNC_EXPIRED);
+}
+
+/* It waits for its head or for the mark to reach it: what is above the head has to be there when it goes live. */
+static void queue_catching_up(struct ws_conn *c, struct position id, struct str text)
+{
+    if (c->overflowed || id.n != 0 || (c->head_known && position_cmp(id, c->sent) <= 0))
+        return; /* foreign events are for the live */
+    if (conn_queue_event(c, id, text))
+        return;
+    if (c->head_known) {
+        conn_catch_up(c, RESYNC_EXPIRED);
+    } else {
+        outbox_drop_events(c, (struct position){UINT64_MAX, UINT64_MAX, 0});
+        c->overflowed = true;
+    }
+}
+
+static void on_targeted(void *data, struct hub_channel *channel, struct position id, struct str text)
+{
+    struct hub_member *next;
+    (void)data;
+    for (struct hub_member *m = channel->members; m != NULL; m = next) {
+        next = m->next;
+        struct ws_conn *c = conn_of(m);
+        if (c->state == CONN_LIVE)
+            queue_live(c, id, text);
+        else if (c->state == CONN_CATCHING_UP)
+            queue_catching_up(c, id, text);
+    }
+}
+
+static void on_mark(void *data)
+{
+    struct edge *e = data;
+    if (e->want_mark.n != 0)
+        edge_mark_risen(e);
+}
+
+static void on_channel_ready(void *data, struct hub_channel *channel)
+{
+    (void)data;
+    for (struct hub_member *m = channel->members; m != NULL; m = m->next)
+        conn_try_head(conn_of(m));
+}
+
+static void on_gap(void *data)
+{
+    edge_gap(data);
+}
+
+const struct pubsub_callbacks edge_pubsub_callbacks = {
+    .on_broadcast = on_broadcast,
+    .on_targeted = on_targeted,
+    .on_mark = on_mark,
+    .on_channel_ready = on_channel_ready,
+    .on_gap = on_gap,
+};

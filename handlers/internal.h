@@ -1,0 +1,208 @@
+/* What the parts of handlers/ share: one WebSocket connection, and the edge of one worker that holds them.
+ *
+ *      HANDSHAKING --> SUBSCRIBING --> CATCHING_UP --> LIVE
+ *           |              ^   ^           |            |
+ *           |              |   `-----------'------------'   gap, overtaken, list full
+ *           `--------------'--------------------------------> CLOSING --> CLOSED (freed at the end of the turn)
+ *
+ * conn_set_state (conn.c) is the one place where a connection changes its state, conn_close the one way to end it. */
+#ifndef HANDLERS_INTERNAL_H
+#define HANDLERS_INTERNAL_H
+
+#include "core/frame.h"
+#include "core/message.h"
+#include "core/tape.h"
+#include "core/token.h"
+#include "core/wheel.h"
+#include "handlers/edge.h"
+#include <stdatomic.h>
+
+/* Bytes that one connection may write in one turn, so that a slow reader's backlog does not hold up the others. */
+#define FLUSH_MAX 65536
+/* Targeted events waiting for one connection; beyond it the connection has to catch up. */
+#define OUTBOX_EVENTS_MAX (256 * 1024)
+/* Answers waiting for a client that does not read: beyond it nothing is read from that client. */
+#define OUTBOX_URGENT_MAX 65536
+#define SUBSCRIBE_TIMEOUT_MS 10000
+#define CLOSE_TIMEOUT_MS 2000
+#define RETRY_AFTER_MS 2000
+#define BACKOFF_BASE_MS 500
+#define BACKOFF_MAX_MS 30000
+/* Refused clients that are being told so over a completed handshake, in the whole process. */
+#define LINGERING_MAX 64
+
+enum conn_state { CONN_HANDSHAKING, CONN_SUBSCRIBING, CONN_CATCHING_UP, CONN_LIVE, CONN_CLOSING, CONN_CLOSED };
+enum resync_reason { RESYNC_NONE, RESYNC_UNKNOWN, RESYNC_EXPIRED };
+
+/* An encoded frame that is not on the tape. */
+struct ws_frame {
+    struct ws_frame *next;
+    uint64_t place;     /* of an event: the tape's head when it arrived, so the two merge in order */
+    struct position id; /* of an event; zero for other frames */
+    uint32_t len;
+    char bytes[];
+};
+
+/* Frames of one connection that wait; exists only while there are any. */
+struct ws_outbox {
+    struct ws_frame *current; /* partly written, or the rest of a tape frame: goes first */
+    size_t current_off;
+    struct ws_frame *urgent, *urgent_last; /* no events: go out at the next frame boundary */
+    struct ws_frame *events, *events_last; /* targeted events, ids increasing */
+    size_t urgent_bytes, events_bytes;
+};
+
+/* Ten of a kind within a minute are too many. */
+struct strikes {
+    uint32_t window_start_s;
+    uint32_t n;
+};
+
+struct ws_conn {
+    h2o_socket_t *sock; /* NULL until the upgrade is complete and after the socket is closed */
+    struct edge *edge;
+    struct wheel_entry timer;
+    struct hub_member follows[2]; /* by enum hub_kind: the user's channel, the connection's own */
+    struct ws_outbox *outbox;
+    struct ws_conn *dirty_next;
+    uint64_t cursor;      /* on the tape, while LIVE */
+    struct position sent; /* the last event frame written, or the position it started from: what it may resume from */
+    struct frame_decoder decoder;
+
+    uint64_t opened_ms, next_ping_ms, expires_ms, notice_ms; /* monotonic */
+    uint64_t deadline_ms;      /* of the state it is in (welcome, closing handshake); 0: none */
+    uint64_t partial_since_ms; /* an incomplete frame or message is waiting since; 0: none */
+    uint64_t seen_ms;
+    struct bucket rate;
+    struct strikes bad, limited;
+    struct address_count *address; /* for MAX_CONNECTIONS_PER_ADDRESS; NULL if off */
+
+    uint32_t index; /* in edge->conns */
+    uint32_t refs;  /* answers of pubsub/ that are still to come */
+    uint16_t close_code;
+    uint8_t state;     /* enum conn_state */
+    uint8_t scopes;    /* enum scope bits */
+    uint8_t resync;    /* enum resync_reason: what it will be told when it joins */
+    bool resuming : 1; /* brought a position */
+    bool welcomed : 1;
+    bool head_known : 1; /* CATCHING_UP: `sent` is the head it joins at */
+    bool waits_head : 1; /* is in edge->want_head or in the read under way */
+    bool overflowed : 1; /* CATCHING_UP: targeted events were dropped; the head has to be read again */
+    bool blocked : 1;    /* the socket takes no more; its callback will come */
+    bool dirty : 1;      /* is in edge->dirty */
+    bool reading_paused : 1;
+    bool peer_closed : 1; /* its close frame has come */
+    bool lingering : 1;   /* refused: counts among the reserve's clients, not among the connections */
+    bool counted : 1;     /* in shared->connections */
+    bool expiry_told : 1;
+    bool belfry_v1 : 1; /* the subprotocol was offered, and is selected */
+};
+
+struct conn_list {
+    struct ws_conn **entries;
+    size_t n, cap;
+};
+
+struct edge {
+    h2o_context_t *ctx;
+    const struct config *config;
+    struct edge_shared *shared;
+    struct credentials_view *credentials;
+    struct pubsub *pubsub;
+    struct limiter *limiter; /* PUBLISH_RATE, shared with REST */
+    struct hub hub;
+    struct tape tape;
+    struct wheel *wheel;
+    struct table addresses;
+
+    struct conn_list conns;      /* all of them, dense: the sweep walks it */
+    size_t open;                 /* those that count as connections (not refused ones) */
+    size_t sweep_at, sweep_left; /* live connections still to be flushed after the last broadcast */
+    uint64_t lag_floor;          /* no live connection that is behind has a smaller cursor */
+    struct ws_conn *dirty;       /* have something to write of their own */
+    struct conn_list closed;
+    struct conn_list want_head, asked_head, want_mark;
+    bool head_in_flight;
+    uint32_t gap_generation, asked_generation;
+    bool draining;
+    uint64_t now_ms;  /* of this turn */
+    uint8_t *scratch; /* where plain sockets are read into */
+    struct log_limit origin_log;
+};
+
+/* conn.c */
+struct ws_conn *conn_create(struct edge *e);
+void conn_set_state(struct ws_conn *c, enum conn_state state);
+/* Follows its channels and waits for their confirmation. */
+void conn_follow(struct ws_conn *c, struct str user, struct str connection_id);
+/* The one way to close: a close frame with code and reason, then the handshake's end or CLOSE_TIMEOUT_MS. */
+void conn_close(struct ws_conn *c, uint16_t code, const char *reason);
+/* The socket is gone or has to go without a word. */
+void conn_cut(struct ws_conn *c, const char *why);
+void conn_free(struct ws_conn *c);
+struct str conn_user(const struct ws_conn *c);
+struct str conn_id(const struct ws_conn *c);
+/* What every frame that is no event carries as its event_id. */
+struct position conn_position(const struct ws_conn *c);
+void conn_list_add(struct conn_list *l, struct ws_conn *c);
+
+/* outbox.c */
+/* Takes over `json`'s text as one text frame that goes out at the next frame boundary; json is emptied. */
+void conn_say(struct ws_conn *c, struct buf *json);
+/* Already encoded frames, likewise. */
+void conn_say_frames(struct ws_conn *c, struct str frames);
+/* A targeted event. False if the list is full: the connection has to catch up. */
+bool conn_queue_event(struct ws_conn *c, struct position id, struct str text);
+void outbox_drop_events(struct ws_conn *c, struct position up_to);
+/* Leaves the tape: what is left of a frame that is partly written is copied aside. */
+void conn_leave_tape(struct ws_conn *c);
+bool conn_has_output(const struct ws_conn *c);
+bool conn_events_wait(const struct ws_conn *c);
+#define PLAN_MAX 32
+struct write_plan {
+    struct iovec iov[PLAN_MAX];
+    int n;
+    size_t bytes;
+};
+/* The next bytes to write, in order, at most FLUSH_MAX. */
+void conn_plan(const struct ws_conn *c, struct write_plan *plan);
+/* `n` of them have been written. */
+void conn_written(struct ws_conn *c, size_t n);
+void outbox_free(struct ws_conn *c);
+
+/* flush.c */
+void conn_mark_dirty(struct ws_conn *c);
+void conn_flush(struct ws_conn *c);
+bool edge_flush(struct edge *e);
+
+/* join.c: from the confirmed subscription to live */
+void conn_try_head(struct ws_conn *c);
+void conn_catch_up(struct ws_conn *c, enum resync_reason reason);
+void edge_ask_head(struct edge *e);
+void edge_gap(struct edge *e);
+void edge_mark_risen(struct edge *e);
+
+/* inbound.c */
+void conn_start_reading(struct ws_conn *c);
+void conn_feed(struct ws_conn *c, uint8_t *p, size_t n);
+
+/* client_messages.c */
+void conn_on_message(struct ws_conn *c, struct str text);
+void conn_error(struct ws_conn *c, enum error_code code, struct str text, struct str ref, struct str field);
+/* Counts one; true at the tenth within a minute. */
+bool strikes_add(struct strikes *s, uint64_t now_ms);
+
+/* timers.c */
+void conn_schedule(struct ws_conn *c);
+void conn_timer(struct wheel_entry *entry, void *edge);
+void conn_set_expiry(struct ws_conn *c, uint64_t exp_s);
+
+/* admission.c */
+/* NULL, or why this client is not let in now: *code is 1012, 1013 or 4429. */
+const char *edge_full(const struct edge *e, uint16_t *code);
+const char *edge_limit_user(const struct edge *e, struct str user, uint16_t *code);
+/* Counts the address; false if it has too many. */
+bool conn_count_address(struct ws_conn *c, const uint8_t address[16]);
+void conn_uncount_address(struct ws_conn *c);
+
+#endif
