@@ -337,9 +337,9 @@ def test_redis_away_is_503_with_retry_after_and_unhealthy(belfry, redis_server):
 
     def refused():
         answer = post(server, "/events", EVENT)
-        return answer if answer.status_code == 503 else None
+        return (answer,) if answer.status_code == 503 else None  # an error answer is false by itself
 
-    answer = wait_for(refused, 10)
+    (answer,) = wait_for(refused, 10)
     assert answer.headers["Content-Type"] == "application/problem+json" and int(answer.headers["Retry-After"]) >= 1
     health = server.rest("GET", "/ws/health")
     assert health.status_code == 503

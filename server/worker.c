@@ -1,0 +1,370 @@
+/* The worker's thread: its loop turn reads as a table of contents (worker_turn). */
+#include "server/worker.h"
+#include "core/clock.h"
+#include "server/router.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <h2o/http1.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define ACCEPTS_PER_TURN 64
+#define TICK_MS 50
+/* How often a worker looks over all its connections for its counts. */
+#define COUNT_MS 1000
+/* Without a free descriptor, how long the listeners rest. */
+#define ACCEPT_REST_MS 100
+/* How long clients and requests may take to end once the worker is told to stop. */
+#define STOP_MS 5000
+#define STOP_HURRIED_MS 200
+
+struct acceptor {
+    h2o_accept_ctx_t ctx;
+    h2o_hostconf_t *hosts[2];
+    h2o_socket_t *sock; /* the listener; NULL where the surface is not served or the worker is stopping */
+    struct worker *worker;
+};
+
+enum message_kind { MESSAGE_STOP, MESSAGE_TLS };
+
+struct message {
+    h2o_multithread_message_t super;
+    enum message_kind kind;
+    SSL_CTX *tls;
+};
+
+struct worker {
+    struct process *process;
+    unsigned index;
+    pthread_t thread;
+    sem_t ready; /* posted when the worker takes messages */
+    h2o_context_t ctx;
+    h2o_multithread_receiver_t receiver;
+    struct acceptor acceptors[SURFACES];
+    struct credentials_view credentials;
+    struct limiter limiter;
+    struct edge *edge;
+    struct pubsub *pubsub;
+    struct api *api;
+    struct worker_parts parts;
+    uint64_t tick_at_ms, count_at_ms, accept_at_ms; /* 0: accepting */
+    uint64_t stop_by_ms;                            /* 0: not stopping */
+    _Atomic bool ended;
+};
+
+/* --- accepting ------------------------------------------------------------------------------------------------------
+ */
+
+static void on_socket_closed(void *data)
+{
+    struct process *p = data;
+    atomic_fetch_sub_explicit(&p->edge.descriptors, 1, memory_order_relaxed);
+}
+
+/* False when there is nothing more to accept. */
+static bool accept_one(struct acceptor *a)
+{
+    struct process *p = a->worker->process;
+    h2o_socket_t *sock = h2o_evloop_socket_accept(a->sock);
+    if (sock == NULL) {
+        if (errno == EMFILE || errno == ENFILE)
+            a->worker->accept_at_ms = clock_monotonic_ms() + ACCEPT_REST_MS;
+        return false;
+    }
+    atomic_fetch_add_explicit(&p->edge.descriptors, 1, memory_order_relaxed);
+    sock->on_close.cb = on_socket_closed;
+    sock->on_close.data = p;
+    h2o_accept(&a->ctx, sock);
+    return true;
+}
+
+static void set_accepting(struct worker *w, bool accepting);
+
+static void on_accept(h2o_socket_t *listener, const char *err)
+{
+    struct acceptor *a = listener->data;
+    if (err != NULL)
+        return;
+    for (int i = 0; i < ACCEPTS_PER_TURN && accept_one(a); ++i)
+        ;
+    if (a->worker->accept_at_ms != 0)
+        set_accepting(a->worker, false);
+}
+
+static void set_accepting(struct worker *w, bool accepting)
+{
+    for (int i = 0; i < SURFACES; ++i) {
+        if (w->acceptors[i].sock == NULL)
+            continue;
+        if (accepting)
+            h2o_socket_read_start(w->acceptors[i].sock, on_accept);
+        else
+            h2o_socket_read_stop(w->acceptors[i].sock);
+    }
+}
+
+static bool has_tls(const struct process *p, int surface)
+{
+    return surface < 2 && p->listeners[surface]->unix_path == NULL;
+}
+
+static void acceptor_open(struct worker *w, int surface)
+{
+    struct process *p = w->process;
+    struct acceptor *a = &w->acceptors[surface];
+    if (p->listeners[surface] == NULL)
+        return;
+    a->worker = w;
+    a->hosts[0] = p->hosts[surface];
+    a->ctx = (h2o_accept_ctx_t){.ctx = &w->ctx, .hosts = a->hosts};
+    a->ctx.expect_proxy_line = surface == 0 && p->config->proxy_protocol;
+    if (p->tls != NULL && has_tls(p, surface)) {
+        SSL_CTX_up_ref(p->tls);
+        a->ctx.ssl_ctx = p->tls;
+    }
+    a->sock = h2o_evloop_socket_create(w->ctx.loop, p->listeners[surface]->fds[w->index], H2O_SOCKET_FLAG_DONT_READ);
+    p->listeners[surface]->fds[w->index] = -1;
+    a->sock->data = a;
+    h2o_socket_read_start(a->sock, on_accept);
+}
+
+static void acceptor_close(struct acceptor *a)
+{
+    if (a->sock == NULL)
+        return;
+    while (accept_one(a)) /* whoever waits in the queue would be reset by the close */
+        ;
+    h2o_socket_close(a->sock);
+    a->sock = NULL;
+}
+
+/* --- requests under way ---------------------------------------------------------------------------------------------
+ */
+
+static int shut_request(h2o_req_t *req, void *how)
+{
+    h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
+    shutdown(h2o_socket_get_fd(sock), *(const int *)how);
+    return 0;
+}
+
+/* Connections that wait for a request end by themselves: they read the end of their input. */
+static void shut_http(struct worker *w, int how)
+{
+    h2o_globalconf_t *conf = w->process->globalconf;
+    conf->http1.callbacks.foreach_request(&w->ctx, shut_request, &how);
+}
+
+static bool http_empty(struct worker *w)
+{
+    return h2o_linklist_is_empty(&w->ctx.http1._conns);
+}
+
+/* --- messages from the main thread ----------------------------------------------------------------------------------
+ */
+
+static void begin_stop(struct worker *w)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    if (w->stop_by_ms != 0) {
+        w->stop_by_ms = now_ms + STOP_HURRIED_MS;
+        return;
+    }
+    w->stop_by_ms = now_ms + STOP_MS;
+    w->ctx.shutdown_requested = 1; /* answers from now on close their connection */
+    for (int i = 0; i < SURFACES; ++i)
+        acceptor_close(&w->acceptors[i]);
+    edge_drain(w->edge, now_ms);
+    shut_http(w, SHUT_RD);
+}
+
+static void take_tls(struct worker *w, SSL_CTX *tls)
+{
+    for (int i = 0; i < SURFACES; ++i) {
+        struct acceptor *a = &w->acceptors[i];
+        if (a->ctx.ssl_ctx == NULL)
+            continue;
+        SSL_CTX_free(a->ctx.ssl_ctx);
+        SSL_CTX_up_ref(tls);
+        a->ctx.ssl_ctx = tls;
+    }
+    SSL_CTX_free(tls);
+}
+
+static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    struct worker *w = H2O_STRUCT_FROM_MEMBER(struct worker, receiver, receiver);
+    while (!h2o_linklist_is_empty(messages)) {
+        struct message *m = H2O_STRUCT_FROM_MEMBER(struct message, super.link, messages->next);
+        h2o_linklist_unlink(&m->super.link);
+        if (m->kind == MESSAGE_STOP)
+            begin_stop(w);
+        else
+            take_tls(w, m->tls);
+        free(m);
+    }
+}
+
+static void send_message(struct worker *w, enum message_kind kind, SSL_CTX *tls)
+{
+    struct message *m = mem_zalloc(sizeof(*m));
+    m->kind = kind;
+    m->tls = tls;
+    h2o_multithread_send_message(&w->receiver, &m->super);
+}
+
+void worker_set_tls(struct worker *w, SSL_CTX *tls)
+{
+    send_message(w, MESSAGE_TLS, tls);
+}
+
+void worker_stop(struct worker *w)
+{
+    send_message(w, MESSAGE_STOP, NULL);
+}
+
+/* --- the loop -------------------------------------------------------------------------------------------------------
+ */
+
+static void tick(struct worker *w, uint64_t now_ms)
+{
+    w->tick_at_ms = now_ms + TICK_MS;
+    if (w->accept_at_ms != 0 && now_ms >= w->accept_at_ms) {
+        w->accept_at_ms = 0;
+        set_accepting(w, true);
+    }
+    if (now_ms >= w->count_at_ms) {
+        struct edge_counts counts = edge_counts(w->edge, now_ms);
+        pubsub_set_counts(w->pubsub, counts.local, counts.dead);
+        w->count_at_ms = now_ms + COUNT_MS;
+    }
+    pubsub_tick(w->pubsub, now_ms);
+    struct pubsub_state state = pubsub_state(w->pubsub, now_ms);
+    readiness_note(&w->process->readiness.workers[w->index], &state);
+    if (state.fatal != NULL)
+        atomic_store(&w->process->fatal, state.fatal);
+}
+
+/* Returns how long the loop may sleep. */
+static int32_t worker_turn(struct worker *w)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    credentials_refresh(w->process->credentials, &w->credentials);
+    if (now_ms >= w->tick_at_ms)
+        tick(w, now_ms);
+    bool more = edge_turn(w->edge, now_ms);
+    pubsub_turn(w->pubsub);
+    return more ? 0 : (int32_t)(w->tick_at_ms > now_ms ? w->tick_at_ms - now_ms : 0);
+}
+
+static bool stopped(struct worker *w)
+{
+    if (w->stop_by_ms == 0)
+        return false;
+    return (edge_empty(w->edge) && http_empty(w)) || clock_monotonic_ms() >= w->stop_by_ms;
+}
+
+/* What publishes had to answer has been answered by pubsub_destroy: a moment for the answers to go out, then the cut.
+ */
+static void end_requests(struct worker *w)
+{
+    uint64_t until_ms = clock_monotonic_ms() + STOP_HURRIED_MS;
+    while (!http_empty(w) && clock_monotonic_ms() < until_ms)
+        h2o_evloop_run(w->ctx.loop, 10);
+    shut_http(w, SHUT_RDWR);
+    until_ms = clock_monotonic_ms() + STOP_HURRIED_MS;
+    while (!http_empty(w) && clock_monotonic_ms() < until_ms)
+        h2o_evloop_run(w->ctx.loop, 10);
+}
+
+static void parts_destroy(struct worker *w)
+{
+    edge_cut(w->edge);
+    pubsub_destroy(w->pubsub);
+    end_requests(w);
+    edge_destroy(w->edge);
+    api_destroy(w->api);
+    limiter_dispose(&w->limiter);
+    credentials_view_release(&w->credentials);
+}
+
+static void parts_create(struct worker *w)
+{
+    struct process *p = w->process;
+    credentials_refresh(p->credentials, &w->credentials);
+    limiter_init(&w->limiter, p->config->publish_rate);
+    w->edge = edge_create(&w->ctx, p->config, &p->edge, &w->credentials, &w->limiter);
+    w->pubsub = pubsub_create(&w->ctx, p->config, edge_hub(w->edge), &edge_pubsub_callbacks, w->edge, w->index);
+    edge_attach(w->edge, w->pubsub);
+    w->api = api_create(p->config, &w->credentials, &w->limiter, &p->api);
+    api_attach(w->api, w->pubsub);
+    w->parts = (struct worker_parts){.api = w->api, .edge = w->edge, .readiness = &p->readiness};
+    router_bind(&w->ctx, &w->parts);
+}
+
+/* All on the worker's own thread: h2o's buffers belong to the thread that makes their sockets. */
+static void worker_init(struct worker *w)
+{
+    h2o_context_init(&w->ctx, h2o_evloop_create(), w->process->globalconf);
+    h2o_multithread_register_receiver(w->ctx.queue, &w->receiver, on_messages);
+    parts_create(w);
+    for (int i = 0; i < SURFACES; ++i)
+        acceptor_open(w, i);
+    sem_post(&w->ready);
+}
+
+static void worker_dispose(struct worker *w)
+{
+    parts_destroy(w);
+    h2o_multithread_unregister_receiver(w->ctx.queue, &w->receiver);
+    h2o_context_dispose(&w->ctx);
+    h2o_evloop_run(w->ctx.loop, 0); /* frees the sockets that were closed in the last turn */
+    h2o_evloop_destroy(w->ctx.loop);
+    for (int i = 0; i < SURFACES; ++i)
+        SSL_CTX_free(w->acceptors[i].ctx.ssl_ctx);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    worker_init(w);
+    while (!stopped(w))
+        h2o_evloop_run(w->ctx.loop, worker_turn(w));
+    worker_dispose(w);
+    atomic_store(&w->ended, true);
+    return NULL;
+}
+
+/* --- life, from the main thread -------------------------------------------------------------------------------------
+ */
+
+struct worker *worker_start(struct process *p, unsigned index, struct buf *error)
+{
+    struct worker *w = mem_zalloc(sizeof(*w));
+    w->process = p;
+    w->index = index;
+    sem_init(&w->ready, 0, 0);
+    int rc = pthread_create(&w->thread, NULL, worker_main, w);
+    if (rc != 0) {
+        buf_printf(error, "cannot start a thread: %s", strerror(rc));
+        free(w);
+        return NULL;
+    }
+    while (sem_wait(&w->ready) != 0)
+        ; /* interrupted */
+    return w;
+}
+
+bool worker_ended(const struct worker *w)
+{
+    return atomic_load(&w->ended);
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->thread, NULL);
+    sem_destroy(&w->ready);
+    free(w);
+}
