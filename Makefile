@@ -32,7 +32,7 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/tests/%)
 
 .PHONY: all clean unit help
-all: $(B)/belfry
+all: $(B)/belfry compile_commands.json ## build $(B)/belfry (SAN=address or SAN=thread: an instrumented one)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -54,8 +54,83 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(B)/libbelfry.a
 
 .PRECIOUS: $(B)/obj/%.o
 
+# Files that are put into the binary (core/embed.h).
+$(B)/obj/pubsub/scripts.o: $(wildcard pubsub/*.lua)
+$(B)/obj/handlers/demo.o: $(wildcard handlers/demo*.html handlers/demo*.css handlers/demo*.js)
+$(B)/obj/api/documents.o: openapi.yaml $(wildcard asyncapi.yaml)
+
+compile_commands.json: Makefile $(SRCS) $(UNIT_SRCS)
+	@{ echo '['; for f in $(SRCS) $(UNIT_SRCS); do \
+	    printf '%s{"directory":"%s","file":"%s","command":"%s -c %s"}\n' "$$comma" '$(CURDIR)' "$$f" \
+	        '$(CC) $(subst ",\\",$(subst ',,$(ALL_CFLAGS)))' "$$f"; comma=,; done; echo ']'; } > $@
+
+# Tests. What a sanitizer finds ends the program; it is given more patience.
+SAN_ENV := $(if $(filter address,$(SAN)),ASAN_OPTIONS=handle_segv=2:handle_abort=2:handle_sigbus=2:handle_sigill=2:handle_sigfpe=2 \
+           UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 TEST_PATIENCE=3) \
+           $(if $(filter thread,$(SAN)),TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=0:exitcode=66 TEST_PATIENCE=4)
+PYTEST = $(SAN_ENV) BELFRY_BINARY=$(abspath $(B)/belfry) $(BUILD)/venv/bin/python -m pytest -q -n 2 -p no:cacheprovider
+SYSTEM_TESTS ?= tests/system
+
+.PHONY: deps test unit system check-full lint fmt run install
+deps: ## install the Debian packages that are missing
+	@tests/deps.sh build
+
+test: ## install what is missing and run all tests
+	@tests/deps.sh build test
+	@$(MAKE) --no-print-directory all unit system
+	@$(MAKE) --no-print-directory lint-docs
+
 unit: $(UNIT_BINS) ## run the unit tests
-	@for t in $(UNIT_BINS); do $$t || exit 1; done
+	@$(SAN_ENV) tests/unit/run.sh $(UNIT_BINS)
+
+system: $(B)/belfry ## run the system tests: the real binary, real servers, a real browser
+	@tests/venv.sh $(BUILD)/venv
+	@$(PYTEST) $(SYSTEM_TESTS)
+
+check-full: ## everything under both sanitizers, and an hour of fuzzing
+	@tests/deps.sh build test lint fuzz
+	@$(MAKE) --no-print-directory lint test
+	@$(MAKE) --no-print-directory SAN=address all unit system
+	@$(MAKE) --no-print-directory SAN=thread all unit system
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=300
+
+# Lint. Each check fails when it finds nothing to look at.
+C_FILES = $(shell git ls-files '*.c' '*.h')
+.PHONY: lint-docs lint-format lint-cppcheck
+lint: lint-format lint-cppcheck lint-docs ## check formatting, likely mistakes, layers and documents
+
+lint-format:
+	@test -n "$(C_FILES)" || { echo "no C file to check" >&2; exit 1; }
+	@clang-format --dry-run -Werror $(C_FILES)
+
+lint-cppcheck:
+	@cppcheck -q -j2 --std=c11 --enable=warning,portability --error-exitcode=1 --inline-suppr -I. -D__linux__ \
+	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches $(SRCS)
+
+lint-docs: $(B)/belfry
+	@for check in includes purpose; do \
+	    python3 tests/lint/$$check.py --self-test && python3 tests/lint/$$check.py || exit 1; done
+	@python3 tests/lint/config_docs.py --binary $(B)/belfry
+
+fmt: ## format the C files
+	@clang-format -i $(C_FILES)
+
+# Running and installing.
+PORT ?= 8000
+run: ## build and serve on PORT (8000), with a Redis of its own; prints the demo page's address
+	@tests/deps.sh build
+	@$(MAKE) --no-print-directory all
+	@if [ -z "$${SECRET_KEY:-}$${SECRET_KEY_FILE:-}$${BELFRY_SECRET_KEY:-}$${BELFRY_SECRET_KEY_FILE:-}" ]; then \
+	    SECRET_KEY=$$(head -c 48 /dev/urandom | base64 -w 0); export SECRET_KEY; fi; \
+	export LISTEN="$${LISTEN:-[::]:$(PORT)}"; \
+	token=$$($(B)/belfry token --user demo --scope events:publish --ttl 24h) || exit 2; \
+	printf '\nDemo page: http://127.0.0.1:$(PORT)%s/#token=%s\n\nToken (user demo, scope events:publish, 24 hours):\n%s\n\n' \
+	    "$${BASE_PATH:-}" "$$token" "$$token"; \
+	exec $(B)/belfry serve
+
+install: $(B)/belfry ## install the binary below DESTDIR and PREFIX (/usr/local)
+	install -D -m 755 $(B)/belfry $(DESTDIR)$(PREFIX)/bin/belfry
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/belfry/LICENSE
 
 # Fuzzing: every tests/fuzz/fuzz_NAME.c is built with core/ by clang's libFuzzer and runs FUZZ_SECONDS, from the seeds in
 # tests/fuzz/corpus/NAME and, where there is one, with tests/fuzz/NAME.dict. What it finds beyond the seeds stays in

@@ -1,7 +1,7 @@
 /* Keys of users and of services, shared by all workers and replaced as a whole when their files change.
  *
- * The main thread publishes; each worker holds a view of its own with a reference to what it uses, and looks once a loop
- * turn whether there is something newer: one relaxed atomic load. Only then is the mutex taken. */
+ * The main thread publishes; each worker holds a view of its own with a reference to what it uses, and looks once a
+ * loop turn whether there is something newer: one relaxed atomic load. Only then is the mutex taken. */
 #ifndef CORE_CREDENTIALS_H
 #define CORE_CREDENTIALS_H
 

@@ -68,7 +68,8 @@ void buf_append_char(struct buf *b, char c);
 #define buf_lit(b, s) buf_append((b), STR_LIT(s))
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
-/* Appends `s` as a JSON string with its quotes; `s` has to be valid UTF-8. Escapes only what RFC 8259 part 7 asks for. */
+/* Appends `s` as a JSON string with its quotes; `s` has to be valid UTF-8. Escapes only what RFC 8259 part 7 asks for.
+ */
 void buf_json_string(struct buf *b, struct str s);
 void buf_free(struct buf *b);
 

@@ -100,7 +100,7 @@ static int send_all(int fd, struct str data, uint64_t deadline_ms)
 /* Reads until the first line is there; its beginning is all that is looked at. */
 static int receive_status(int fd, uint64_t deadline_ms)
 {
-    char line[64];
+    char line[64] = "";
     size_t n = 0;
 
     while (n < sizeof(line) && memchr(line, '\n', n) == NULL) {

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Installs the Debian packages that are missing for what is named: build, test, lint, fuzz.
+set -eu
+
+packages() {
+    case $1 in
+    build) echo gcc libc6-dev make libh2o-evloop-dev libhiredis-dev libjwt-dev libyajl-dev libssl-dev zlib1g-dev redis-server ;;
+    test) echo libcmocka-dev python3 python3-venv openssl procps util-linux binutils chromium ;;
+    lint) echo clang-format cppcheck git ;;
+    fuzz) echo clang libclang-rt-14-dev ;;
+    *) echo "deps.sh: unknown group $1" >&2; exit 2 ;;
+    esac
+}
+
+wanted=
+for group in "$@"; do
+    wanted="$wanted $(packages "$group")"
+done
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "This is no Debian. belfry needs: a C compiler and make, libh2o 2.2.5 (evloop), hiredis 0.14 or later, libjwt 1.10," \
+        "yajl 2.1, OpenSSL 3, zlib, and redis-server 6.2 or later; its tests cmocka, Python 3 with venv, and Chromium." >&2
+    exit 2
+fi
+
+missing=
+for package in $wanted; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+    sudo=
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    sudo="sudo -n"
+else
+    echo "Please install what is missing:" >&2
+    echo "  apt-get install -y$missing" >&2
+    exit 2
+fi
+echo "installing:$missing"
+# The server is started by belfry and by the tests themselves: none has to run beside them.
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# shellcheck disable=SC2086
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
