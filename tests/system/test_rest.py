@@ -185,7 +185,7 @@ async def test_a_published_event_arrives_with_its_id_data_and_trace(shared, toke
         frame = await client.next("notification")
         assert frame["event_id"] == answer.json()["event_id"]
         assert frame["traceparent"] == TRACE
-        assert frame["data"] == {"title": "Hi", "message": "there", "more": [1.50]}
+        assert frame["data"] == {"title": "Hi", "message": "there", "more": [1.50], "level": "info"}
 
 
 async def test_a_batch_arrives_in_its_order(shared, token):
