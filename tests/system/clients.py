@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import struct
 import uuid
 
@@ -122,14 +123,22 @@ class Raw:
         self.writer = writer
 
     @classmethod
-    async def open(cls, server):
+    async def open(cls, server, receive_buffer=None):
+        """With a receive buffer (bytes) of its own, a client that does not read is felt by the server at once."""
+        limit = 4 * 1024 * 1024
+        sock = socket.socket()
+        if receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            limit = receive_buffer
+        sock.setblocking(False)
         async with asyncio.timeout(5 * PATIENCE):
-            return cls(*await asyncio.open_connection(*server.host_port, limit=4 * 1024 * 1024))
+            await asyncio.get_running_loop().sock_connect(sock, server.host_port)
+            return cls(*await asyncio.open_connection(sock=sock, limit=limit))
 
     @classmethod
-    async def websocket(cls, server, token=None, query=""):
+    async def websocket(cls, server, token=None, query="", receive_buffer=None):
         """A connection after the handshake."""
-        raw = await cls.open(server)
+        raw = await cls.open(server, receive_buffer)
         protocols = {"Sec-WebSocket-Protocol": f"belfry.v1, bearer.{token}"} if token else {}
         status, _, body = await raw.handshake(server, query=query, **protocols)
         assert status == 101, (status, body)
