@@ -114,9 +114,9 @@ const struct config_variable config_table[] = {
     NUMBER(rate, "CLIENT_RATE", client_rate, "20/s burst 40", 0, 0, 0, "messages per connection, or `off`"),
     NUMBER(rate, "PUBLISH_RATE", publish_rate, "off", 0, 0, 0,
            "events per token subject and worker, REST and WebSocket together, such as `100/s burst 1000`"),
-    NUMBER(duration, "DRAIN_SECONDS", drain_ms, "20s", 1, 10 * MINUTES, CONFIG_OFF | CONFIG_LATER,
+    NUMBER(duration, "DRAIN_SECONDS", drain_ms, "20s", 1, 10 * MINUTES, CONFIG_OFF,
            "how long clients are handed over after SIGTERM"),
-    NUMBER(duration, "MAX_CONNECTION_AGE", max_connection_age_ms, "0", 1 * SECONDS, 8760 * HOURS, CONFIG_OFF | CONFIG_LATER,
+    NUMBER(duration, "MAX_CONNECTION_AGE", max_connection_age_ms, "0", 1 * SECONDS, 8760 * HOURS, CONFIG_OFF,
            "a client is asked to reconnect after about this long (± 20 %), so that new pods fill"),
 
     TEXT(path, "TLS_CERT_FILE", tls_cert_file, NULL, TEXT_MAX, CONFIG_EXPLICIT,

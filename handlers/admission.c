@@ -12,9 +12,9 @@ const char *edge_full(const struct edge *e, uint16_t *code)
 {
     const struct edge_shared *s = e->shared;
     *code = 1013;
-    if (e->draining) {
+    if (e->ending) {
         *code = 1012;
-        return "this server is going away";
+        return CLOSE_GOING_AWAY;
     }
     if (e->config->max_connections != 0 &&
         atomic_load_explicit(&s->connections, memory_order_relaxed) >= e->config->max_connections)

@@ -63,12 +63,20 @@ bool edge_turn(struct edge *e, uint64_t now_ms)
     return more;
 }
 
-void edge_drain(struct edge *e, uint64_t now_ms)
+void edge_drain(struct edge *e, uint64_t now_ms, uint64_t spread_ms)
 {
     e->now_ms = now_ms;
-    e->draining = true;
+    e->leave_by_ms = now_ms + spread_ms;
     for (size_t i = 0; i < e->conns.n; ++i)
-        conn_close(e->conns.entries[i], 1012, "this server is going away");
+        conn_leave(e->conns.entries[i], now_ms + spread_ms * (i + 1) / e->conns.n);
+}
+
+void edge_end(struct edge *e, uint64_t now_ms)
+{
+    e->now_ms = now_ms;
+    e->ending = true;
+    for (size_t i = 0; i < e->conns.n; ++i)
+        conn_close(e->conns.entries[i], 1012, CLOSE_GOING_AWAY);
 }
 
 void edge_cut(struct edge *e)

@@ -40,8 +40,11 @@ int edge_upgrade(struct edge *e, h2o_req_t *req, struct edge_refusal *refusal) M
  * once. */
 bool edge_turn(struct edge *e, uint64_t now_ms);
 
-/* Tells all clients and closes them 1012; new upgrades are closed likewise. */
-void edge_drain(struct edge *e, uint64_t now_ms);
+/* Hands all clients over: each is told `reconnect` now and closed 1012 in its slot, the slots being spread evenly over
+ * spread_ms. Who connects meanwhile is told so after its welcome, and gets a slot in what is left. */
+void edge_drain(struct edge *e, uint64_t now_ms, uint64_t spread_ms);
+/* Closes everybody 1012 now, and whoever still comes. */
+void edge_end(struct edge *e, uint64_t now_ms);
 /* Cuts whoever is left, without a word: before pubsub_destroy. */
 void edge_cut(struct edge *e);
 /* True once the last connection is gone. */

@@ -25,7 +25,7 @@
 #define OUTBOX_URGENT_MAX 65536
 #define SUBSCRIBE_TIMEOUT_MS 10000
 #define CLOSE_TIMEOUT_MS 2000
-#define RETRY_AFTER_MS 2000
+#define CLOSE_GOING_AWAY "this server is going away"
 #define BACKOFF_BASE_MS 500
 #define BACKOFF_MAX_MS 30000
 /* Refused clients that are being told so over a completed handshake, in the whole process. */
@@ -73,6 +73,7 @@ struct ws_conn {
     uint64_t deadline_ms;      /* of the state it is in (welcome, closing handshake); 0: none */
     uint64_t partial_since_ms; /* an incomplete frame or message is waiting since; 0: none */
     uint64_t seen_ms;
+    uint64_t leave_ms; /* when it is closed 1012 so that it connects elsewhere; 0: never */
     struct bucket rate;
     struct strikes bad, limited;
     struct address_count *address; /* for MAX_CONNECTIONS_PER_ADDRESS; NULL if off */
@@ -95,6 +96,7 @@ struct ws_conn {
     bool lingering : 1;   /* refused: counts among the reserve's clients, not among the connections */
     bool counted : 1;     /* in shared->connections */
     bool expiry_told : 1;
+    bool leave_told : 1;
     bool belfry_v1 : 1; /* the subprotocol was offered, and is selected */
 };
 
@@ -124,9 +126,10 @@ struct edge {
     struct conn_list want_head, asked_head, want_mark;
     bool head_in_flight;
     uint32_t gap_generation, asked_generation;
-    bool draining;
-    uint64_t now_ms;  /* of this turn */
-    uint8_t *scratch; /* where plain sockets are read into */
+    uint64_t leave_by_ms; /* the end of the drain's slots; 0: not draining */
+    bool ending;          /* the drain is over: nobody is let in */
+    uint64_t now_ms;      /* of this turn */
+    uint8_t *scratch;     /* where plain sockets are read into */
     struct log_limit origin_log;
 };
 
@@ -196,6 +199,11 @@ bool strikes_add(struct strikes *s, uint64_t now_ms);
 void conn_schedule(struct ws_conn *c);
 void conn_timer(struct wheel_entry *entry, void *edge);
 void conn_set_expiry(struct ws_conn *c, uint64_t exp_s);
+/* Will be closed at that time, and is told so now (or with its welcome). */
+void conn_leave(struct ws_conn *c, uint64_t at_ms);
+/* When MAX_CONNECTION_AGE, or the drain under way, makes a connection that opens now leave. */
+void conn_plan_leave(struct ws_conn *c);
+void conn_tell_leave(struct ws_conn *c);
 
 /* admission.c */
 /* NULL, or why this client is not let in now: *code is 1012, 1013 or 4429. */

@@ -89,12 +89,14 @@ static void join_at(struct ws_conn *c, struct position head, struct position old
         say_welcome(c, c->resuming ? c->sent : head);
     if (c->resync != RESYNC_NONE)
         say_resync(c, head, oldest);
+    c->sent = head;
     if (!c->welcomed) {
         c->welcomed = true;
         c->deadline_ms = 0;
+        if (c->edge->leave_by_ms != 0)
+            conn_tell_leave(c);
         conn_schedule(c);
     }
-    c->sent = head;
     c->head_known = true;
     outbox_drop_events(c, head);
     if (can_live(c))

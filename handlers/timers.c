@@ -1,9 +1,11 @@
 /* One deadline per connection: the nearest of all that can become due, checked again when it fires. */
 #include "handlers/internal.h"
 #include "core/clock.h"
+#include <openssl/rand.h>
 
 /* A client is told this long before its token expires, or at half of what is left of a short one. */
 #define EXPIRY_NOTICE_MS 60000
+#define LEAVE_NOTICE_MS 5000
 
 static uint64_t sooner(uint64_t a, uint64_t b)
 {
@@ -25,6 +27,58 @@ static uint64_t expiry_notice(const struct ws_conn *c)
     return c->expiry_told ? 0 : c->notice_ms;
 }
 
+/* --- leaving --------------------------------------------------------------------------------------------------------
+ */
+
+void conn_tell_leave(struct ws_conn *c)
+{
+    struct buf json = {0};
+    uint64_t now = c->edge->now_ms;
+    if (!c->welcomed || c->leave_told)
+        return;
+    c->leave_told = true;
+    message_reconnect(&json, conn_position(c), clock_unix_ms(), c->leave_ms > now ? c->leave_ms - now : 0);
+    conn_say(c, &json);
+}
+
+void conn_leave(struct ws_conn *c, uint64_t at_ms)
+{
+    c->leave_ms = at_ms;
+    c->leave_told = false;
+    conn_tell_leave(c);
+    conn_schedule(c);
+}
+
+/* A number in [0, n), so that clients that came together do not leave together. */
+static uint64_t random_below(uint64_t n)
+{
+    uint64_t random = 0;
+    RAND_bytes((unsigned char *)&random, sizeof(random));
+    return n == 0 ? 0 : random % n;
+}
+
+void conn_plan_leave(struct ws_conn *c)
+{
+    const struct edge *e = c->edge;
+    uint64_t age = e->config->max_connection_age_ms, now = e->now_ms;
+    if (e->leave_by_ms != 0)
+        c->leave_ms = now + (e->leave_by_ms > now ? random_below(e->leave_by_ms - now) : 0);
+    else if (age != 0)
+        c->leave_ms = now + age * 4 / 5 + random_below(age * 2 / 5);
+}
+
+/* Who has become too old is told this long before. */
+static uint64_t leave_notice(const struct ws_conn *c)
+{
+    uint64_t early = c->edge->config->max_connection_age_ms / 10;
+    if (c->leave_ms == 0 || c->leave_told || c->edge->leave_by_ms != 0)
+        return 0;
+    return c->leave_ms - (early < LEAVE_NOTICE_MS ? early : LEAVE_NOTICE_MS);
+}
+
+/* --- the nearest deadline -------------------------------------------------------------------------------------------
+ */
+
 void conn_schedule(struct ws_conn *c)
 {
     uint64_t due = UINT64_MAX;
@@ -37,6 +91,8 @@ void conn_schedule(struct ws_conn *c)
         due = sooner(due, partial_deadline(c));
         due = sooner(due, c->expires_ms);
         due = sooner(due, expiry_notice(c));
+        due = sooner(due, c->leave_ms);
+        due = sooner(due, leave_notice(c));
     }
     wheel_set(c->edge->wheel, &c->timer, due);
 }
@@ -87,7 +143,11 @@ void conn_timer(struct wheel_entry *entry, void *edge)
         conn_close(c, 4401, "token expired");
     } else if (c->deadline_ms != 0 && now >= c->deadline_ms) {
         on_welcome_missed(c);
+    } else if (c->leave_ms != 0 && now >= c->leave_ms) {
+        conn_close(c, 1012, c->edge->leave_by_ms != 0 ? CLOSE_GOING_AWAY : "MAX_CONNECTION_AGE is reached");
     } else {
+        if (leave_notice(c) != 0 && now >= leave_notice(c))
+            conn_tell_leave(c);
         if (expiry_notice(c) != 0 && now >= c->notice_ms && c->welcomed) {
             c->expiry_told = true;
             conn_error(c, ERROR_TOKEN_EXPIRING, STR_LIT("the token expires soon: send auth with a new one"), STR_NONE,

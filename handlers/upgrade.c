@@ -269,6 +269,7 @@ static void open_conn(struct edge *e, h2o_req_t *req, const struct token_claims 
     c->next_ping_ms = e->now_ms + e->config->ping_interval_ms;
     make_connection_id(id);
     conn_follow(c, (struct str){claims->sub, claims->sub_len}, (struct str){id, sizeof(id)});
+    conn_plan_leave(c);
     conn_set_expiry(c, claims->exp);
     note_position(c, query_param(req, "last_event_id"));
     if (!conn_count_address(c, v->address))

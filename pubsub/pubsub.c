@@ -89,6 +89,21 @@ struct pubsub *pubsub_create(h2o_context_t *ctx, const struct config *config, st
     return p;
 }
 
+void pubsub_leave(struct pubsub *p)
+{
+    struct buf lease = {0}, nodes = {0};
+    if (!p->commands.up)
+        return;
+    buf_printf(&lease, "%snode:%s", p->config->redis_prefix, p->node_id);
+    buf_printf(&nodes, "%snodes", p->config->redis_prefix);
+    const char *del[] = {"DEL", lease.p}, *zrem[] = {"ZREM", nodes.p, p->node_id};
+    redis_conn_command(p->commands.conn, NULL, NULL, 2, del, (size_t[]){3, lease.n});
+    redis_conn_command(p->commands.conn, NULL, NULL, 3, zrem, (size_t[]){4, nodes.n, NODE_ID_LEN});
+    redis_conn_flush(p->commands.conn);
+    buf_free(&lease);
+    buf_free(&nodes);
+}
+
 void pubsub_destroy(struct pubsub *p)
 {
     link_dispose(&p->commands);

@@ -31,6 +31,8 @@ struct pubsub_callbacks {
  * config and the hub outlive the pubsub. Connects at once; nothing is called back from within. */
 struct pubsub *pubsub_create(struct st_h2o_context_t *ctx, const struct config *config, struct hub *hub,
                              const struct pubsub_callbacks *callbacks, void *data, unsigned worker);
+/* Gives up the node's lease, so that the cluster's counts forget it at once. Just before pubsub_destroy. */
+void pubsub_leave(struct pubsub *p);
 /* Answers every pending publish (503 draining or 504), closes, frees. No callback afterwards. */
 void pubsub_destroy(struct pubsub *p);
 /* At least every 100 ms: timers and lingering channels. */

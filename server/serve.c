@@ -30,6 +30,7 @@ struct server {
     struct worker **workers;
     unsigned started;
     int signals;
+    bool hurry; /* no time for a hand-over */
 };
 
 static int complain(const char *event, const struct buf *error)
@@ -184,6 +185,7 @@ static bool took_signal(struct server *s)
     struct signalfd_siginfo info;
     if (read(s->signals, &info, sizeof(info)) != sizeof(info))
         return false;
+    s->hurry = info.ssi_signo == SIGINT; /* somebody at a terminal waits */
     log_event(LOG_LEVEL_INFO, "stopping", LOG_Z("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"));
     return true;
 }
@@ -216,8 +218,10 @@ static int watch(struct server *s)
     for (;;) {
         wait_for_news(s);
         int code = lost(s);
-        if (code >= 0)
+        if (code >= 0) {
+            s->hurry = true;
             return code;
+        }
         if (took_signal(s))
             return 0;
         reload_poll(s->reload, clock_monotonic_ms());
@@ -232,13 +236,13 @@ static void stop_workers(struct server *s)
 {
     atomic_store(&s->process.readiness.draining, true);
     for (unsigned i = 0; i < s->started; ++i)
-        worker_stop(s->workers[i]);
+        worker_stop(s->workers[i], s->hurry);
     for (unsigned i = 0; i < s->started; ++i) {
         while (!worker_ended(s->workers[i])) {
             struct pollfd fd = {.fd = s->signals, .events = POLLIN};
             if (poll(&fd, 1, 20) > 0 && took_signal(s))
                 for (unsigned k = i; k < s->started; ++k)
-                    worker_stop(s->workers[k]);
+                    worker_stop(s->workers[k], true);
         }
         worker_join(s->workers[i]);
     }

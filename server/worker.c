@@ -16,9 +16,11 @@
 #define COUNT_MS 1000
 /* Without a free descriptor, how long the listeners rest. */
 #define ACCEPT_REST_MS 100
-/* How long clients and requests may take to end once the worker is told to stop. */
-#define STOP_MS 5000
-#define STOP_HURRIED_MS 200
+/* Once the slots are over: how long clients may take to answer their close frame and requests to end. */
+#define END_MS 4000
+/* How long connections that were accepted last may take to bring their request. */
+#define LAST_REQUEST_MS 300
+#define CUT_MS 200
 
 struct acceptor {
     h2o_accept_ctx_t ctx;
@@ -27,7 +29,7 @@ struct acceptor {
     struct worker *worker;
 };
 
-enum message_kind { MESSAGE_STOP, MESSAGE_TLS };
+enum message_kind { MESSAGE_STOP, MESSAGE_HURRY, MESSAGE_TLS };
 
 struct message {
     h2o_multithread_message_t super;
@@ -50,7 +52,7 @@ struct worker {
     struct api *api;
     struct worker_parts parts;
     uint64_t tick_at_ms, count_at_ms, accept_at_ms; /* 0: accepting */
-    uint64_t stop_by_ms;                            /* 0: not stopping */
+    uint64_t drain_by_ms, end_by_ms, shut_at_ms;    /* 0: not draining; not ending; nothing to shut */
     _Atomic bool ended;
 };
 
@@ -165,19 +167,45 @@ static bool http_empty(struct worker *w)
 /* --- messages from the main thread ----------------------------------------------------------------------------------
  */
 
-static void begin_stop(struct worker *w)
+/* The first stage of a stop: clients are handed over one by one, listeners and REST go on. */
+static void begin_drain(struct worker *w, uint64_t now_ms)
 {
-    uint64_t now_ms = clock_monotonic_ms();
-    if (w->stop_by_ms != 0) {
-        w->stop_by_ms = now_ms + STOP_HURRIED_MS;
-        return;
-    }
-    w->stop_by_ms = now_ms + STOP_MS;
-    w->ctx.shutdown_requested = 1; /* answers from now on close their connection */
+    w->drain_by_ms = now_ms + w->process->config->drain_ms;
+    w->ctx.shutdown_requested = 1; /* answers from now on close their connection, so that callers move on too */
+    edge_drain(w->edge, now_ms, w->process->config->drain_ms);
+}
+
+/* The second: listeners are emptied and closed, whoever is left is closed. */
+static void begin_end(struct worker *w, uint64_t now_ms)
+{
+    w->end_by_ms = now_ms + END_MS;
+    w->shut_at_ms = now_ms + LAST_REQUEST_MS;
+    w->ctx.shutdown_requested = 1;
     for (int i = 0; i < SURFACES; ++i)
         acceptor_close(&w->acceptors[i]);
-    edge_drain(w->edge, now_ms);
-    shut_http(w, SHUT_RD);
+    edge_end(w->edge, now_ms);
+}
+
+/* A second order to stop, or one that cannot wait, skips the stage it finds. */
+static void on_stop(struct worker *w, bool hurry)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    if (w->end_by_ms != 0)
+        w->end_by_ms = now_ms;
+    else if (w->drain_by_ms != 0 || hurry)
+        begin_end(w, now_ms);
+    else
+        begin_drain(w, now_ms);
+}
+
+static void advance_stop(struct worker *w, uint64_t now_ms)
+{
+    if (w->drain_by_ms != 0 && w->end_by_ms == 0 && (edge_empty(w->edge) || now_ms >= w->drain_by_ms))
+        begin_end(w, now_ms);
+    if (w->shut_at_ms != 0 && now_ms >= w->shut_at_ms) {
+        shut_http(w, SHUT_RD);
+        w->shut_at_ms = 0;
+    }
 }
 
 static void take_tls(struct worker *w, SSL_CTX *tls)
@@ -199,8 +227,8 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
     while (!h2o_linklist_is_empty(messages)) {
         struct message *m = H2O_STRUCT_FROM_MEMBER(struct message, super.link, messages->next);
         h2o_linklist_unlink(&m->super.link);
-        if (m->kind == MESSAGE_STOP)
-            begin_stop(w);
+        if (m->kind != MESSAGE_TLS)
+            on_stop(w, m->kind == MESSAGE_HURRY);
         else
             take_tls(w, m->tls);
         free(m);
@@ -220,9 +248,9 @@ void worker_set_tls(struct worker *w, SSL_CTX *tls)
     send_message(w, MESSAGE_TLS, tls);
 }
 
-void worker_stop(struct worker *w)
+void worker_stop(struct worker *w, bool hurry)
 {
-    send_message(w, MESSAGE_STOP, NULL);
+    send_message(w, hurry ? MESSAGE_HURRY : MESSAGE_STOP, NULL);
 }
 
 /* --- the loop -------------------------------------------------------------------------------------------------------
@@ -240,6 +268,7 @@ static void tick(struct worker *w, uint64_t now_ms)
         pubsub_set_counts(w->pubsub, counts.local, counts.dead);
         w->count_at_ms = now_ms + COUNT_MS;
     }
+    advance_stop(w, now_ms);
     pubsub_tick(w->pubsub, now_ms);
     struct pubsub_state state = pubsub_state(w->pubsub, now_ms);
     readiness_note(&w->process->readiness.workers[w->index], &state);
@@ -261,20 +290,20 @@ static int32_t worker_turn(struct worker *w)
 
 static bool stopped(struct worker *w)
 {
-    if (w->stop_by_ms == 0)
+    if (w->end_by_ms == 0)
         return false;
-    return (edge_empty(w->edge) && http_empty(w)) || clock_monotonic_ms() >= w->stop_by_ms;
+    return (edge_empty(w->edge) && http_empty(w)) || clock_monotonic_ms() >= w->end_by_ms;
 }
 
 /* What publishes had to answer has been answered by pubsub_destroy: a moment for the answers to go out, then the cut.
  */
 static void end_requests(struct worker *w)
 {
-    uint64_t until_ms = clock_monotonic_ms() + STOP_HURRIED_MS;
+    uint64_t until_ms = clock_monotonic_ms() + CUT_MS;
     while (!http_empty(w) && clock_monotonic_ms() < until_ms)
         h2o_evloop_run(w->ctx.loop, 10);
     shut_http(w, SHUT_RDWR);
-    until_ms = clock_monotonic_ms() + STOP_HURRIED_MS;
+    until_ms = clock_monotonic_ms() + CUT_MS;
     while (!http_empty(w) && clock_monotonic_ms() < until_ms)
         h2o_evloop_run(w->ctx.loop, 10);
 }
@@ -282,6 +311,7 @@ static void end_requests(struct worker *w)
 static void parts_destroy(struct worker *w)
 {
     edge_cut(w->edge);
+    pubsub_leave(w->pubsub);
     pubsub_destroy(w->pubsub);
     end_requests(w);
     edge_destroy(w->edge);

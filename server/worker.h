@@ -35,8 +35,9 @@ struct worker;
 struct worker *worker_start(struct process *p, unsigned index, struct buf *error) MUST_CHECK;
 /* From the main thread, any number of times: new connections get this context (the reference is the worker's). */
 void worker_set_tls(struct worker *w, SSL_CTX *tls);
-/* From the main thread: stop accepting, close clients 1012, finish what is under way, end. A second call hurries. */
-void worker_stop(struct worker *w);
+/* From the main thread: hand the clients over for DRAIN_SECONDS (or until none is left), then stop accepting, close who
+ * is left 1012, finish what is under way, end. `hurry` skips the hand-over, a second call the stage that it finds. */
+void worker_stop(struct worker *w, bool hurry);
 /* True once the thread has done its work: worker_join will not wait. */
 bool worker_ended(const struct worker *w);
 /* Waits for the thread and frees. */
