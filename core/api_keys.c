@@ -132,7 +132,9 @@ struct api_keys *api_keys_parse(struct str text, struct buf *error)
 
     atomic_init(&k->refs, 1);
     if (parse(k, &lines, &why) != 0) {
-        buf_printf(error, "line %u: %.*s", lines.number, (int)why.n, why.p);
+        if (k->n > 0 || k->entries[0].line > 0) /* a file without any line has none to name */
+            buf_printf(error, "line %u: ", lines.number);
+        buf_append(error, buf_str(&why));
         api_keys_unref(k);
         k = NULL;
     }
