@@ -2,33 +2,33 @@
 #include "pubsub/embedded.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include <dirent.h>
+#include "pubsub/embedded_folder.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define FOLDER_PREFIX "belfry-"
 #define SOCKET_NAME "redis.sock"
-#define LAST_WORDS 2048
 #define STOP_MS 5000
-#define EXIT_NOT_FOUND 127
+#define LAST_WORDS 400 /* a log line shows 512 bytes of a reason */
+#define LINE_MAX_BYTES 1024
+#define CHUNKS_PER_POLL 64
 
 struct embedded_redis {
     pid_t pid; /* 0 once it has been reaped */
     int status;
-    int output; /* the reading end of its stdout and stderr */
-    char folder[108], socket[128];
+    int output; /* the reading end of its stdout and stderr; -1 once that has ended */
+    struct embedded_folder folder;
+    struct sockaddr_un address;
     struct buf words; /* what it said last */
+    struct buf line;  /* what it said and is not logged yet */
 };
 
 static void pause_ms(long ms)
@@ -36,76 +36,7 @@ static void pause_ms(long ms)
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
-/* --- the folder -----------------------------------------------------------------------------------------------------
- */
-
-static const char *parent_folder(void)
-{
-    const char *candidates[] = {getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp"};
-    for (size_t i = 0; i < 3; ++i)
-        if (candidates[i] != NULL && candidates[i][0] == '/' && access(candidates[i], W_OK | X_OK) == 0)
-            return candidates[i];
-    return "/tmp";
-}
-
-/* What redis-server may leave behind without persistence, then the folder itself. */
-static void remove_folder(int parent, const char *name)
-{
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd == -1)
-        return;
-    unlinkat(fd, SOCKET_NAME, 0);
-    close(fd);
-    unlinkat(parent, name, AT_REMOVEDIR);
-}
-
-/* The process that made a folder `belfry-<pid>-XXXXXX`, or 0 if the name is not of that form. */
-static pid_t folder_owner(const char *name)
-{
-    char *end;
-    if (strncmp(name, FOLDER_PREFIX, strlen(FOLDER_PREFIX)) != 0)
-        return 0;
-    long pid = strtol(name + strlen(FOLDER_PREFIX), &end, 10);
-    return pid > 0 && end[0] == '-' && strlen(end) == 7 ? (pid_t)pid : 0;
-}
-
-/* A belfry that was killed could not remove its folder; its redis-server died with it. */
-static void remove_stale_folders(const char *parent)
-{
-    DIR *dir = opendir(parent);
-    struct dirent *entry;
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        struct stat st;
-        pid_t owner = folder_owner(entry->d_name);
-        if (owner == 0 || kill(owner, 0) == 0 || errno != ESRCH)
-            continue;
-        if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
-            st.st_uid == geteuid() && (st.st_mode & 0777) == 0700)
-            remove_folder(dirfd(dir), entry->d_name);
-    }
-    if (dir != NULL)
-        closedir(dir);
-}
-
-static int make_folder(struct embedded_redis *r, struct buf *error)
-{
-    const char *parent = parent_folder();
-    remove_stale_folders(parent);
-    int n = snprintf(r->folder, sizeof(r->folder), "%s/" FOLDER_PREFIX "%ld-XXXXXX", parent, (long)getpid());
-    if (n + 1 + strlen(SOCKET_NAME) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-        buf_printf(error, "the path of %s is too long for a Unix socket: set TMPDIR to a shorter one", parent);
-        return -1;
-    }
-    if (mkdtemp(r->folder) == NULL) {
-        buf_printf(error, "cannot make a folder in %s: %s", parent, strerror(errno));
-        return -1;
-    }
-    snprintf(r->socket, sizeof(r->socket), "%s/" SOCKET_NAME, r->folder);
-    return 0;
-}
-
-/* --- the child ------------------------------------------------------------------------------------------------------
- */
+/* --- the child ---------------------------------------------------------------------------------------------------- */
 
 static void reset_signals(void)
 {
@@ -116,100 +47,186 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* In the child. A group of its own: Ctrl-C in a terminal reaches belfry alone, which ends the server when it is done.
- */
-static void become_server(const struct embedded_redis *r, const char *binary, int output, pid_t parent)
+/* Nothing of belfry's but where to speak to (0 to 2) and, until the exec, where to say why it failed (3). First out of
+ * the way of those numbers: belfry may have been started without its own 0 to 2. */
+static void arrange_descriptors(int output, int verdict)
 {
+    output = fcntl(output, F_DUPFD, 4);
+    verdict = fcntl(verdict, F_DUPFD, 4);
+    dup2(output, STDOUT_FILENO);
+    dup2(output, STDERR_FILENO);
+    close(STDIN_FILENO);
+    if (open("/dev/null", O_RDONLY) != STDIN_FILENO) /* the lowest number that is free */
+        _exit(1);
+    dup3(verdict, 3, O_CLOEXEC);
+    closefrom(4);
+}
+
+/* In the child, of which `parent` is the parent. In a session of its own: Ctrl-C in a terminal reaches belfry alone,
+ * which ends the server when it is done. */
+static void become_server(const struct embedded_redis *r, const char *binary, int output, int verdict, pid_t parent)
+{
+    setsid();
     reset_signals();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) /* belfry died in between */
         _exit(1);
-    setpgid(0, 0);
-    dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
-    dup2(output, STDOUT_FILENO);
-    dup2(output, STDERR_FILENO);
-    close_range(3, ~0U, 0);
-    execlp(binary, binary, "--port", "0", "--unixsocket", r->socket, "--unixsocketperm", "700", "--save", "",
+    arrange_descriptors(output, verdict);
+    execlp(binary, binary, "--port", "0", "--unixsocket", r->address.sun_path, "--unixsocketperm", "700", "--save", "",
            "--appendonly", "no", "--maxmemory-policy", "noeviction", "--stream-node-max-bytes", "1024", "--dir",
-           r->folder, "--daemonize", "no", "--loglevel", "warning", "--logfile", "", (char *)NULL);
-    fprintf(stderr, "%s\n", strerror(errno));
-    _exit(EXIT_NOT_FOUND);
+           r->folder.path, "--daemonize", "no", "--loglevel", "warning", "--logfile", "", (char *)NULL);
+    int code = errno;
+    (void)!write(3, &code, sizeof(code));
+    _exit(1);
 }
 
+static void reap(struct embedded_redis *r)
+{
+    while (waitpid(r->pid, &r->status, 0) == -1 && errno == EINTR)
+        ;
+    r->pid = 0;
+}
+
+/* Waits until the child has become the server, or has said why it cannot. */
+static int await_exec(struct embedded_redis *r, const char *binary, int verdict, struct buf *error)
+{
+    int code;
+    ssize_t n;
+    while ((n = read(verdict, &code, sizeof(code))) == -1 && errno == EINTR)
+        ;
+    if (n != sizeof(code))
+        return 0; /* the exec closed it */
+    reap(r);
+    if (code == ENOENT)
+        buf_printf(error, "%s is not installed: apt-get install redis-server, or set REDIS_URL", binary);
+    else
+        buf_printf(error, "cannot run %s: %s", binary, strerror(code));
+    return -1;
+}
+
+static int fork_server(struct embedded_redis *r, const char *binary, int output, const int verdict[2],
+                       struct buf *error)
+{
+    pid_t parent = getpid();
+    signal(SIGCHLD, SIG_DFL);
+    pid_t pid = fork();
+    if (pid == 0)
+        become_server(r, binary, output, verdict[1], parent);
+    close(verdict[1]);
+    if (pid == -1) {
+        buf_printf(error, "cannot start %s: %s", binary, strerror(errno));
+        return -1;
+    }
+    r->pid = pid;
+    return await_exec(r, binary, verdict[0], error);
+}
+
+/* The pipe does not block: rather than wait for a belfry that is busy the server loses a line. */
 static int spawn(struct embedded_redis *r, const char *binary, struct buf *error)
 {
-    int ends[2];
-    pid_t parent = getpid();
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+    int output[2], verdict[2];
+    if (pipe2(output, O_CLOEXEC | O_NONBLOCK) != 0) {
         buf_printf(error, "cannot make a pipe: %s", strerror(errno));
         return -1;
     }
-    r->output = ends[0];
-    r->pid = fork();
-    if (r->pid == 0)
-        become_server(r, binary, ends[1], parent);
-    close(ends[1]);
-    if (r->pid == -1) {
-        r->pid = 0;
-        buf_printf(error, "cannot fork: %s", strerror(errno));
+    r->output = output[0];
+    if (pipe2(verdict, O_CLOEXEC) != 0) {
+        buf_printf(error, "cannot make a pipe: %s", strerror(errno));
+        close(output[1]);
         return -1;
     }
-    return 0;
+    int rc = fork_server(r, binary, output[1], verdict, error);
+    close(output[1]);
+    close(verdict[0]);
+    return rc;
 }
 
-/* --- watching -------------------------------------------------------------------------------------------------------
- */
+/* --- watching ----------------------------------------------------------------------------------------------------- */
 
-static void keep_last_words(struct embedded_redis *r, const char *p, size_t n)
+static void keep_last(struct buf *b, size_t n)
 {
-    buf_append(&r->words, (struct str){p, n});
-    if (r->words.n > LAST_WORDS) {
-        size_t extra = r->words.n - LAST_WORDS;
-        memmove(r->words.p, r->words.p + extra, LAST_WORDS);
-        r->words.n = LAST_WORDS;
+    if (b->n > n) {
+        memmove(b->p, b->p + b->n - n, n);
+        b->n = n;
     }
 }
 
-static void log_lines(struct str text)
+static void log_line(struct str line)
 {
-    while (text.p != NULL) {
-        struct str line = str_trim(str_split(&text, '\n'));
-        if (line.n != 0)
-            log_event(LOG_LEVEL_WARN, "embedded_redis_says", LOG_S("line", line));
+    line = str_trim(line);
+    if (line.n != 0)
+        log_event(LOG_LEVEL_WARN, "embedded_redis_says", LOG_S("line", line));
+}
+
+/* Logs the lines that are complete, and with `all` or beyond a limit the rest too. */
+static void log_lines(struct embedded_redis *r, bool all)
+{
+    struct str rest = buf_str(&r->line);
+    const char *end;
+    while (rest.n != 0 && (end = memchr(rest.p, '\n', rest.n)) != NULL)
+        log_line(str_split(&rest, '\n'));
+    if (all || rest.n > LINE_MAX_BYTES) {
+        log_line(rest);
+        rest.n = 0;
     }
+    keep_last(&r->line, rest.n);
+}
+
+static void take_words(struct embedded_redis *r, struct str said, bool log)
+{
+    buf_append(&r->words, said);
+    keep_last(&r->words, LAST_WORDS);
+    if (!log)
+        return;
+    buf_append(&r->line, said);
+    log_lines(r, false);
 }
 
 static void read_output(struct embedded_redis *r, bool log)
 {
     char chunk[1024];
-    ssize_t n;
-    while ((n = read(r->output, chunk, sizeof(chunk))) > 0) {
-        keep_last_words(r, chunk, (size_t)n);
-        if (log)
-            log_lines((struct str){chunk, (size_t)n});
+    for (int i = 0; i < CHUNKS_PER_POLL && r->output != -1; ++i) {
+        ssize_t n = read(r->output, chunk, sizeof(chunk));
+        if (n > 0) {
+            take_words(r, (struct str){chunk, (size_t)n}, log);
+        } else if (n == 0) {
+            close(r->output); /* an end of file would make every poll(2) return at once */
+            r->output = -1;
+        } else if (errno != EINTR) {
+            return;
+        }
     }
 }
 
 static bool has_died(struct embedded_redis *r)
 {
-    if (r->pid != 0 && waitpid(r->pid, &r->status, WNOHANG) == r->pid)
-        r->pid = 0;
+    if (r->pid != 0) {
+        pid_t pid = waitpid(r->pid, &r->status, WNOHANG);
+        if (pid == r->pid || (pid == -1 && errno == ECHILD))
+            r->pid = 0;
+    }
     return r->pid == 0;
+}
+
+static void append_last_words(const struct embedded_redis *r, struct buf *out)
+{
+    struct str words = buf_str(&r->words);
+    while (words.n != 0 && strchr(" \t\r\n", words.p[words.n - 1]) != NULL)
+        --words.n;
+    if (words.n != 0)
+        buf_lit(out, "; it said: ");
+    buf_append(out, words);
 }
 
 static void describe_death(const struct embedded_redis *r, struct buf *out)
 {
-    struct str words = str_trim(buf_str(&r->words));
-    if (WIFEXITED(r->status) && WEXITSTATUS(r->status) == EXIT_NOT_FOUND) {
-        buf_lit(out, "redis-server cannot be run: install it (apt-get install redis-server) or set REDIS_URL");
-    } else if (WIFSIGNALED(r->status)) {
-        buf_printf(out, "redis-server was ended by signal %d (%s)", WTERMSIG(r->status),
-                   strsignal(WTERMSIG(r->status)));
-    } else {
+    int sig = WIFSIGNALED(r->status) ? WTERMSIG(r->status) : 0;
+    if (sig == 0)
         buf_printf(out, "redis-server ended with exit code %d", WEXITSTATUS(r->status));
-    }
-    if (words.n != 0)
-        buf_printf(out, "; it said: %.*s", (int)words.n, words.p);
+    else
+        buf_printf(out, "redis-server was ended by signal %d (%s%s)", sig, strsignal(sig),
+                   sig == SIGKILL ? ": was memory out?" : "");
+    append_last_words(r, out);
 }
 
 bool embedded_poll(struct embedded_redis *r, struct buf *reason)
@@ -217,70 +234,74 @@ bool embedded_poll(struct embedded_redis *r, struct buf *reason)
     read_output(r, true);
     if (!has_died(r))
         return true;
-    read_output(r, true);
+    read_output(r, true); /* it may have spoken in between */
+    log_lines(r, true);
     describe_death(r, reason);
     return false;
 }
 
-/* --- starting -------------------------------------------------------------------------------------------------------
- */
+/* --- starting ----------------------------------------------------------------------------------------------------- */
 
-static bool answers_ping(const struct embedded_redis *r)
+static bool answers_ping(const struct embedded_redis *r, uint64_t patience_ms)
 {
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
     char reply[8] = "";
-    memcpy(sun.sun_path, r->socket, strlen(r->socket) + 1);
+    struct timeval patience = {.tv_sec = (time_t)(patience_ms / 1000),
+                               .tv_usec = (suseconds_t)(patience_ms % 1000 * 1000)};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval patience = {.tv_sec = 1};
+    if (fd == -1)
+        return false;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    bool pong = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 && write(fd, "PING\r\n", 6) == 6 &&
-                read(fd, reply, sizeof(reply)) > 0 && memcmp(reply, "+PONG", 5) == 0;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)); /* bounds connect too */
+    bool pong = connect(fd, (const struct sockaddr *)&r->address, sizeof(r->address)) == 0 &&
+                send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6 && recv(fd, reply, 7, MSG_WAITALL) == 7 &&
+                memcmp(reply, "+PONG\r\n", 7) == 0;
     close(fd);
     return pong;
 }
 
 static int await_pong(struct embedded_redis *r, uint64_t timeout_ms, struct buf *error)
 {
-    uint64_t until_ms = clock_monotonic_ms() + timeout_ms;
-    while (!answers_ping(r)) {
+    uint64_t now_ms = clock_monotonic_ms(), until_ms = now_ms + timeout_ms;
+    for (; now_ms < until_ms; now_ms = clock_monotonic_ms()) {
+        if (answers_ping(r, until_ms - now_ms))
+            return 0;
         read_output(r, false);
         if (has_died(r)) {
             read_output(r, false);
             describe_death(r, error);
             return -1;
         }
-        if (clock_monotonic_ms() >= until_ms) {
-            struct str words = str_trim(buf_str(&r->words));
-            buf_printf(error, "redis-server did not answer within %llu ms; it said: %.*s",
-                       (unsigned long long)timeout_ms, (int)words.n, words.n != 0 ? words.p : "");
-            return -1;
-        }
         pause_ms(5);
     }
-    return 0;
+    buf_printf(error, "redis-server did not answer within %llu ms", (unsigned long long)timeout_ms);
+    append_last_words(r, error);
+    return -1;
 }
 
 int embedded_start(struct embedded_redis **out, const char *server_binary, uint64_t timeout_ms, struct buf *error)
 {
     struct embedded_redis *r = mem_zalloc(sizeof(*r));
     r->output = -1;
-    if (make_folder(r, error) != 0) {
+    if (embedded_folder_make(&r->folder, SOCKET_NAME, error) != 0) {
         free(r);
         return -1;
     }
+    r->address.sun_family = AF_UNIX;
+    snprintf(r->address.sun_path, sizeof(r->address.sun_path), "%.96s/" SOCKET_NAME, r->folder.path);
     if (spawn(r, server_binary != NULL ? server_binary : "redis-server", error) != 0 ||
         await_pong(r, timeout_ms, error) != 0) {
         embedded_stop(r);
         return -1;
     }
     read_output(r, false); /* what it says of its start is worth nothing now */
+    r->words.n = 0;
     *out = r;
     return 0;
 }
 
 const char *embedded_socket(const struct embedded_redis *r)
 {
-    return r->socket;
+    return r->address.sun_path;
 }
 
 pid_t embedded_pid(const struct embedded_redis *r)
@@ -293,8 +314,7 @@ int embedded_fd(const struct embedded_redis *r)
     return r->output;
 }
 
-/* --- ending ---------------------------------------------------------------------------------------------------------
- */
+/* --- ending ------------------------------------------------------------------------------------------------------- */
 
 static void end_server(struct embedded_redis *r)
 {
@@ -302,13 +322,11 @@ static void end_server(struct embedded_redis *r)
     if (has_died(r))
         return;
     kill(r->pid, SIGTERM);
-    while (!has_died(r) && clock_monotonic_ms() < until_ms) {
-        read_output(r, false);
+    while (!has_died(r) && clock_monotonic_ms() < until_ms)
         pause_ms(5);
-    }
     if (r->pid != 0) {
         kill(r->pid, SIGKILL);
-        waitpid(r->pid, &r->status, 0);
+        reap(r);
     }
 }
 
@@ -317,7 +335,8 @@ void embedded_stop(struct embedded_redis *r)
     end_server(r);
     if (r->output != -1)
         close(r->output);
-    remove_folder(AT_FDCWD, r->folder);
+    embedded_folder_remove(&r->folder);
     buf_free(&r->words);
+    buf_free(&r->line);
     free(r);
 }
