@@ -14,6 +14,8 @@ import time
 import jwt
 import redis
 import requests
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECRET = "a secret of the system tests, long enough for HS256 to HS512: 0123456789"
@@ -140,7 +142,7 @@ class RedisServer(Process):
 
     def answers(self):
         try:
-            return self.client(socket_timeout=1).ping()
+            return self.client(socket_timeout=1, retry=Retry(NoBackoff(), 0)).ping()
         except redis.exceptions.RedisError:
             return False
 
@@ -175,6 +177,7 @@ class Belfry(Process):
             "SECRET_KEY": SECRET,
             "LOG_FORMAT": "json",
             "WORKERS": "1",
+            "DRAIN_SECONDS": "0",  # tests end more often than they look at how a server ends
             **env,
         }
         if self.env.get("SECRET_KEY_FILE"):

@@ -39,12 +39,7 @@ class Browser:
             await browser.start()
             yield browser
         finally:
-            browser.process.kill()
-            browser.process.wait(10)
-            if browser.ws is not None:
-                await browser.ws.close()
-                await browser.reader
-            shutil.rmtree(browser.dir, ignore_errors=True)
+            await browser.end()
 
     async def start(self):
         # Without --no-sandbox it does not run as root, and without --disable-dev-shm-usage not in a small container.
@@ -66,6 +61,20 @@ class Browser:
         self.session = (await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True))["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "Audits"):
             await self.call(f"{domain}.enable")
+
+    async def end(self):
+        if self.ws is not None:
+            # A browser that is killed leaves children behind for a moment, which write into its folder again.
+            with contextlib.suppress(ConnectionClosed, TimeoutError, AssertionError):
+                self.session = None
+                await asyncio.wait_for(self.call("Browser.close"), 5)
+            await self.ws.close()
+            await self.reader
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        self.process.kill()
+        self.process.wait(10)
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     async def read(self):
         with contextlib.suppress(ConnectionClosed):
