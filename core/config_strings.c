@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/origin.h"
 #include "core/units.h"
 #include "core/utf8.h"
 
@@ -145,25 +146,16 @@ static int parse_cookie(const struct config_variable *v, struct str text, void *
 
 const struct config_type config_type_cookie = {parse_cookie, format_string, dispose_string};
 
-static bool is_origin_char(unsigned char c)
-{
-    return is_alnum(c) || (c != 0 && strchr("*-._:[]", c) != NULL);
-}
-
-/* `*`, `null`, or [scheme://]host[:port] with wildcards; core/origin.h matches it. */
 static const char *check_origin(struct str item)
 {
-    struct str host = item;
     const char *sep = memmem(item.p, item.n, "://", 3);
+    const char *host = sep != NULL ? sep + 3 : item.p;
 
     if (item.n == 0)
         return "has an empty item";
-    if (sep != NULL)
-        host = (struct str){sep + 3, item.n - (size_t)(sep - item.p) - 3};
-    if (host.n > 0 && memchr(host.p, '/', host.n) != NULL)
+    if (memchr(host, '/', item.n - (size_t)(host - item.p)) != NULL)
         return "has an item with a path or a closing slash, which no Origin has";
-    if (host.n == 0 || !all_of(host, is_origin_char) ||
-        (sep != NULL && !all_of((struct str){item.p, (size_t)(sep - item.p)}, is_origin_char)))
+    if (!origin_pattern_valid(item))
         return "has an item that is no origin; it must be like https://app.example.org, https://*.example.org:8443, * "
                "or null";
     return NULL;

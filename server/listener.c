@@ -84,45 +84,42 @@ static int resolve(const struct listen_address *where, union address *out, sockl
     return 0;
 }
 
-/* SO_REUSEPORT would let a second server of the same user join silently: ask without it first. */
-static int check_free(union address *a, socklen_t *len, struct buf *error)
+static bool lacks_ipv6(const union address *a)
+{
+    return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) &&
+           (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL);
+}
+
+/* The first worker's socket. It is bound without SO_REUSEPORT, with which a second server of the same user would join
+ * silently, and port 0 could be one that another belfry has. */
+static int bind_first(union address *a, socklen_t *len)
 {
     int fd = bind_tcp(a, *len, false);
-    if (fd == -1 && a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) &&
-        (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
+    if (fd == -1 && lacks_ipv6(a)) {
         in_port_t port = a->in6.sin6_port;
         a->in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_ANY)};
         *len = sizeof(a->in);
         fd = bind_tcp(a, *len, false);
     }
-    if (fd == -1 || listen(fd, 1) != 0) {
-        char text[128];
-        print_tcp(text, a);
-        fail(error, "listen on", text);
-        if (fd != -1)
-            close(fd);
-        return -1;
+    if (fd != -1) {
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1); /* so that the other workers' may join */
+        getsockname(fd, &a->sa, len);                /* port 0 has become a real one */
     }
-    close(fd);
-    return 0;
+    return fd;
 }
 
 static int open_tcp(struct listener *l, const struct listen_address *where, struct buf *error)
 {
     union address a = {0};
     socklen_t len;
-    if (resolve(where, &a, &len, error) != 0 || check_free(&a, &len, error) != 0)
+    if (resolve(where, &a, &len, error) != 0)
         return -1;
     for (unsigned i = 0; i < l->n; ++i) {
-        l->fds[i] = bind_tcp(&a, len, true);
-        if (l->fds[i] == -1 || listen(l->fds[i], BACKLOG) != 0) {
-            print_tcp(l->address, &a);
+        l->fds[i] = i == 0 ? bind_first(&a, &len) : bind_tcp(&a, len, true);
+        print_tcp(l->address, &a);
+        if (l->fds[i] == -1 || listen(l->fds[i], BACKLOG) != 0)
             return fail(error, "listen on", l->address);
-        }
-        if (i == 0)
-            getsockname(l->fds[0], &a.sa, &len); /* port 0 has become a real one, and all workers share it */
     }
-    print_tcp(l->address, &a);
     return 0;
 }
 

@@ -67,7 +67,7 @@ static void on_setup_ostream(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t *
         replace_body(req, replacement);
         slot = &replacement->super.next;
     }
-    if (req->res.status >= 400 && !req->http1_is_persistent)
+    if (!req->http1_is_persistent)
         linger_after(h2o_context_get_filter_context(req->conn->ctx, self), req);
     h2o_setup_next_ostream(req, slot);
 }
