@@ -1,13 +1,12 @@
 /* `belfry token`: prints a JWT that the server with the same environment accepts. */
 #include "server/commands.h"
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/signature.h"
 #include "core/token.h"
 #include "core/units.h"
 #include "server/file.h"
@@ -21,12 +20,20 @@ struct order {
     uint64_t ttl_ms;
 };
 
+static const char usage_text[] =
+    "usage: belfry token --user U [--scope S]... [--ttl 1h] [--key private.pem]\n"
+    "\n"
+    "Prints a JSON Web Token for the user U that a server with the same environment accepts (SECRET_KEY or\n"
+    "SECRET_KEY_FILE, ALGORITHM, JWT_ISSUER, JWT_AUDIENCE). Options take their value as the next word or after `=`.\n"
+    "\n"
+    "  --user U    the user id: 1 to 256 bytes of UTF-8 without control characters\n"
+    "  --scope S   events:publish, events:read, connections:read or connections:write; receiving needs none\n"
+    "  --ttl 1h    how long the token is valid, such as 90s, 15m or 1h\n"
+    "  --key FILE  the private key in PEM: needed where ALGORITHM is RS*, ES* or EdDSA, and only there\n";
+
 static int usage(const char *why, const char *what)
 {
-    fprintf(stderr,
-            "belfry: error: %s%s\nusage: belfry token --user U [--scope S]... [--ttl 1h] [--key private.pem]\n"
-            "scopes: events:publish events:read connections:read connections:write\n",
-            why, what);
+    fprintf(stderr, "belfry: error: %s%s\n%s", why, what, usage_text);
     return 2;
 }
 
@@ -44,16 +51,20 @@ static int take_scope(struct order *o, const char *value)
     return 0;
 }
 
-static int take_option(struct order *o, const char *name, const char *value)
+static bool is_option(struct str name)
 {
-    if (strcmp(name, "--user") == 0)
+    return str_eq(name, STR_LIT("--user")) || str_eq(name, STR_LIT("--key")) || str_eq(name, STR_LIT("--scope")) ||
+           str_eq(name, STR_LIT("--ttl"));
+}
+
+static int take_option(struct order *o, struct str name, const char *value)
+{
+    if (str_eq(name, STR_LIT("--user")))
         o->user = value;
-    else if (strcmp(name, "--key") == 0)
+    else if (str_eq(name, STR_LIT("--key")))
         o->key_file = value;
-    else if (strcmp(name, "--scope") == 0)
+    else if (str_eq(name, STR_LIT("--scope")))
         return take_scope(o, value);
-    else if (strcmp(name, "--ttl") != 0)
-        return usage("unknown option: ", name);
     else if (units_parse_duration(str_of(value), &o->ttl_ms) != 0 || o->ttl_ms < 1000)
         return usage("--ttl is no duration of a second or more: ", value);
     return 0;
@@ -62,10 +73,13 @@ static int take_option(struct order *o, const char *name, const char *value)
 static int read_order(struct order *o, int argc, char **argv)
 {
     o->ttl_ms = DEFAULT_TTL_MS;
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc)
-            return usage(argv[i], " needs a value");
-        int code = take_option(o, argv[i], argv[i + 1]);
+    for (int i = 1; i < argc; i++) {
+        struct str value = str_of(argv[i]), name = str_split(&value, '=');
+        if (!is_option(name))
+            return usage("unknown option: ", argv[i]);
+        if (value.p == NULL && ++i == argc)
+            return usage(argv[i - 1], " needs a value");
+        int code = take_option(o, name, value.p != NULL ? value.p : argv[i]);
         if (code != 0)
             return code;
     }
@@ -98,12 +112,9 @@ static int mint(const struct order *o, const struct config *config, struct str k
 static const char *kid_of(const struct keyring *keyring, struct str pem, bool *known)
 {
     const char *kid = NULL;
-    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    EVP_PKEY *key = signature_read_private(pem);
     *known = key == NULL || keyring_find_public(keyring, key, &kid); /* a bad PEM is token_mint's to complain of */
     EVP_PKEY_free(key);
-    BIO_free(bio);
-    ERR_clear_error();
     return kid;
 }
 
@@ -166,6 +177,8 @@ int cmd_token(int argc, char **argv)
     struct config config;
     struct config_environment env = {environ, false, 1};
     struct config_report report = {{0}, {0}};
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        return fputs(usage_text, stdout) < 0 || fflush(stdout) != 0 ? 1 : 0;
     int code = read_order(&order, argc, argv);
     int rc = config_load(&config, &env, &report);
     if (code == 0 && rc != 0 && concerns_tokens(&report)) {

@@ -62,9 +62,9 @@ static int use_certificate(SSL_CTX *ctx, const char *path, struct buf *error)
         return fail(error, "TLS_CERT_FILE", path, strerror(errno));
     if (SSL_CTX_use_certificate_chain_file(ctx, path) == 1)
         return 0;
-    if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+    if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE)
         return fail(error, "TLS_CERT_FILE", path, "it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)");
-    return fail(error, "TLS_CERT_FILE", path, ERR_reason_error_string(ERR_peek_last_error()));
+    return fail(error, "TLS_CERT_FILE", path, ERR_reason_error_string(ERR_peek_error()));
 }
 
 static int use_key(SSL_CTX *ctx, const char *path, struct buf *error)
@@ -83,7 +83,8 @@ static int use_key(SSL_CTX *ctx, const char *path, struct buf *error)
     if (wanted)
         return fail(error, "TLS_KEY_FILE", path, "the key has a password; remove it: openssl pkey -in key.pem");
     reason = ERR_GET_REASON(ERR_peek_last_error());
-    if (reason == X509_R_KEY_VALUES_MISMATCH || reason == X509_R_KEY_TYPE_MISMATCH)
+    /* a key of another type goes to a place of its own, where no certificate is */
+    if (reason == X509_R_KEY_VALUES_MISMATCH || (good == 1 && reason == SSL_R_NO_CERTIFICATE_ASSIGNED))
         return fail(error, "TLS_KEY_FILE", path, "it is not the key of the certificate in TLS_CERT_FILE");
     return fail(error, "TLS_KEY_FILE", path, "it holds no private key in PEM that can be used");
 }
