@@ -111,6 +111,7 @@ static void old_versions_and_ciphers_without_forward_secrecy_are_refused(void **
 {
     SSL_CTX *ctx = created(rsa);
 
+    assert_int_equal(SSL_CTX_get_min_proto_version(ctx), TLS1_2_VERSION);
     assert_false(handshake(ctx, TLS1_VERSION, TLS1_1_VERSION, "ALL:@SECLEVEL=0", STR_NONE).done);
     assert_false(handshake(ctx, TLS1_2_VERSION, TLS1_2_VERSION, "AES128-GCM-SHA256", STR_NONE).done);
     assert_false(handshake(ctx, TLS1_2_VERSION, TLS1_2_VERSION, "ECDHE-RSA-AES128-SHA", STR_NONE).done);
