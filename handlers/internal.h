@@ -49,7 +49,7 @@ struct ws_outbox {
     size_t current_off;
     struct ws_frame *urgent, *urgent_last; /* no events: go out at the next frame boundary */
     struct ws_frame *events, *events_last; /* targeted events, ids increasing */
-    size_t urgent_bytes, events_bytes;
+    size_t urgent_bytes, events_bytes;     /* with what each frame costs beside its bytes */
 };
 
 /* Ten of a kind within a minute are too many. */

@@ -30,6 +30,12 @@ static struct ws_frame *frame_new(struct str header, struct str payload)
     return f;
 }
 
+/* What a waiting frame costs: many small ones are mostly overhead. */
+static size_t cost(const struct ws_frame *f)
+{
+    return sizeof(*f) + f->len;
+}
+
 static void append(struct ws_frame **first, struct ws_frame **last, struct ws_frame *f)
 {
     *(*first == NULL ? first : &(*last)->next) = f;
@@ -48,7 +54,7 @@ static void say(struct ws_conn *c, struct str header, struct str payload)
     struct ws_outbox *o = outbox_of(c);
     struct ws_frame *f = frame_new(header, payload);
     append(&o->urgent, &o->urgent_last, f);
-    o->urgent_bytes += f->len;
+    o->urgent_bytes += cost(f);
     conn_mark_dirty(c);
 }
 
@@ -77,7 +83,7 @@ bool conn_queue_event(struct ws_conn *c, struct position id, struct str text)
     f->id = id;
     f->place = c->edge->tape.head;
     append(&o->events, &o->events_last, f);
-    o->events_bytes += f->len;
+    o->events_bytes += cost(f);
     return true;
 }
 
@@ -86,7 +92,7 @@ void outbox_drop_events(struct ws_conn *c, struct position up_to)
     struct ws_outbox *o = c->outbox;
     while (o != NULL && o->events != NULL && position_cmp(o->events->id, up_to) <= 0) {
         struct ws_frame *f = pop(&o->events);
-        o->events_bytes -= f->len;
+        o->events_bytes -= cost(f);
         free(f);
     }
     drop_if_empty(c);
@@ -196,10 +202,10 @@ static bool take_next_frame(struct ws_conn *c, bool live)
     struct ws_outbox *o = c->outbox;
     if (o->urgent != NULL) {
         o->current = pop(&o->urgent);
-        o->urgent_bytes -= o->current->len;
+        o->urgent_bytes -= cost(o->current);
     } else if (live && o->events != NULL && o->events->place <= c->cursor) {
         o->current = pop(&o->events);
-        o->events_bytes -= o->current->len;
+        o->events_bytes -= cost(o->current);
         c->sent = o->current->id;
     } else {
         return false;
