@@ -153,7 +153,6 @@ void canary_heard(struct pubsub *p, struct str payload)
     s->nonce_heard = number;
     s->heard_ms = clock_monotonic_ms();
     s->heard = true;
-    pubsub_note_epoch(p, head.epoch);
     switch (mark_canary(&p->mark, head)) {
     case MARK_CANARY_OK:
         p->callbacks->on_mark(p->data);

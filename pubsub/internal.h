@@ -81,7 +81,7 @@ struct pubsub {
     struct link commands, subscriber;
     uint64_t commands_down_since_ms; /* 0: up */
     struct mark mark;
-    uint64_t seen_epoch; /* greatest epoch met */
+    uint64_t seen_epoch; /* greatest epoch that Redis has answered with */
     const char *fatal;
     char fatal_text[201];
 
@@ -117,6 +117,8 @@ void totals_dispose(struct pubsub *p);
 /* pubsub.c */
 /* Both connections have to reach the same Redis: if they do not, the other one is rebuilt. */
 void pubsub_compare_runs(struct pubsub *p, struct link *just_up, struct link *other);
+/* From the scripts' own replies only. Anybody may PUBLISH a payload with a giant epoch: taken over from there, the next
+ * canary would open it, for good. */
 void pubsub_note_epoch(struct pubsub *p, uint64_t epoch);
 struct script_settings pubsub_script_settings(const struct config *config);
 
