@@ -442,6 +442,70 @@ static void one_event_larger_than_the_bound_is_taken_alone(void **state)
     world_dispose(&w);
 }
 
+static void one_plan_is_bounded_in_bytes_and_in_pieces(void **state)
+{
+    static struct world w;
+    static char large[FLUSH_MAX / 4];
+    struct write_plan plan;
+    world_init(&w, 1);
+    for (int i = 0; i < 5; ++i)
+        conn_say_frames(&w.conn, (struct str){large, sizeof(large) - 1});
+    conn_plan(&w.conn, &plan);
+    assert_int_equal(plan.bytes, FLUSH_MAX);
+    outbox_free(&w.conn);
+    for (int i = 0; i < 2 * PLAN_MAX; ++i)
+        conn_say_frames(&w.conn, STR_LIT("\x8a\x00"));
+    conn_plan(&w.conn, &plan);
+    assert_in_range(plan.n, PLAN_MAX / 2, PLAN_MAX);
+    world_dispose(&w);
+}
+
+static void events_up_to_a_position_are_dropped_that_one_too(void **state)
+{
+    static struct world w;
+    world_init(&w, 1);
+    for (uint64_t seq = 1; seq <= 3; ++seq)
+        assert_true(conn_queue_event(&w.conn, position_of(seq), STR_LIT("x")));
+    size_t each = w.conn.outbox->events_bytes / 3;
+    outbox_drop_events(&w.conn, position_of(2));
+    assert_int_equal(w.conn.outbox->events->id.seq, 3);
+    assert_int_equal(w.conn.outbox->events_bytes, each);
+    outbox_drop_events(&w.conn, position_of(3));
+    assert_null(w.conn.outbox);
+    world_dispose(&w);
+}
+
+static void what_has_begun_to_go_out_no_longer_counts_as_waiting(void **state)
+{
+    static struct world w;
+    struct write_plan plan;
+    world_init(&w, 1);
+    for (int i = 0; i < 2; ++i) {
+        conn_say_frames(&w.conn, STR_LIT("\x8a\x00"));
+        assert_true(conn_queue_event(&w.conn, position_of(++w.seq), STR_LIT("x"))); /* a frame of 3 bytes */
+    }
+    size_t answers = w.conn.outbox->urgent_bytes, events = w.conn.outbox->events_bytes;
+    conn_plan(&w.conn, &plan);
+    assert_int_equal(plan.bytes, 2 * 2 + 2 * 3);
+    conn_written(&w.conn, 1);
+    assert_int_equal(w.conn.outbox->urgent_bytes, answers / 2);
+    conn_written(&w.conn, 4);
+    assert_int_equal(w.conn.outbox->urgent_bytes, 0);
+    assert_int_equal(w.conn.outbox->events_bytes, events / 2);
+    conn_written(&w.conn, 3);
+    assert_int_equal(w.conn.outbox->events_bytes, 0);
+    world_dispose(&w);
+}
+
+static void whoever_has_something_to_say_is_flushed_this_turn(void **state)
+{
+    static struct world w;
+    world_init(&w, 1);
+    conn_say_frames(&w.conn, STR_LIT("\x8a\x00"));
+    assert_ptr_equal(w.edge.dirty, &w.conn);
+    world_dispose(&w);
+}
+
 static void a_closing_connection_says_no_more_messages(void **state)
 {
     static struct world w;
@@ -466,6 +530,10 @@ int main(void)
         cmocka_unit_test(the_list_of_events_is_bounded_in_bytes_however_small_they_are),
         cmocka_unit_test(small_answers_count_with_what_they_cost),
         cmocka_unit_test(one_event_larger_than_the_bound_is_taken_alone),
+        cmocka_unit_test(one_plan_is_bounded_in_bytes_and_in_pieces),
+        cmocka_unit_test(events_up_to_a_position_are_dropped_that_one_too),
+        cmocka_unit_test(what_has_begun_to_go_out_no_longer_counts_as_waiting),
+        cmocka_unit_test(whoever_has_something_to_say_is_flushed_this_turn),
         cmocka_unit_test(a_closing_connection_says_no_more_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

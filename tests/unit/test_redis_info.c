@@ -63,6 +63,26 @@ static void what_is_no_field_is_passed_over(void **state)
     assert_string_equal(info.run_id, "");
 }
 
+static void only_whole_names_and_values_count(void **state)
+{
+    assert_false(info_of("role:masterful\r\n").master);
+    assert_false(info_of("cluster_enabled:10\r\n").cluster);
+    assert_false(info_of("cluster_enabled: 1\r\n").cluster);
+}
+
+static void a_name_without_a_value_changes_nothing(void **state)
+{
+    struct redis_info info = info_of("role:master\r\nrole\r\nrun_id:" RUN_ID "\r\nrun_id\r\n");
+    assert_true(info.master);
+    assert_string_equal(info.run_id, RUN_ID);
+}
+
+static void an_absurd_version_does_not_wrap_around(void **state)
+{
+    assert_in_range(info_of("redis_version:4294967296.0.0\r\n").version, 60200, 100000000);
+    assert_in_range(info_of("redis_version:99999999999999999999\r\n").version, 60200, 100000000);
+}
+
 static void a_run_id_that_is_too_long_is_left_out(void **state)
 {
     assert_string_equal(info_of("run_id:" RUN_ID "x\r\n").run_id, "");
@@ -105,6 +125,9 @@ int main(void)
         cmocka_unit_test(versions_become_numbers),
         cmocka_unit_test(lines_may_end_in_either_way_and_the_last_need_not),
         cmocka_unit_test(what_is_no_field_is_passed_over),
+        cmocka_unit_test(only_whole_names_and_values_count),
+        cmocka_unit_test(a_name_without_a_value_changes_nothing),
+        cmocka_unit_test(an_absurd_version_does_not_wrap_around),
         cmocka_unit_test(a_run_id_that_is_too_long_is_left_out),
         cmocka_unit_test(a_master_from_6_2_on_is_fit),
         cmocka_unit_test(a_replica_may_become_fit),
