@@ -53,14 +53,18 @@ static void reap(struct edge *e)
     e->closed.n = kept;
 }
 
-bool edge_turn(struct edge *e, uint64_t now_ms)
+void edge_turn(struct edge *e, uint64_t now_ms)
 {
     e->now_ms = now_ms;
-    bool more = wheel_run(e->wheel, now_ms, TIMERS_PER_TURN, conn_timer, e);
+    e->timers_due = wheel_run(e->wheel, now_ms, TIMERS_PER_TURN, conn_timer, e);
     edge_ask_head(e);
-    more = edge_flush(e) || more;
+    edge_flush(e);
     reap(e);
-    return more;
+}
+
+bool edge_busy(const struct edge *e)
+{
+    return e->timers_due || e->dirty != NULL || e->sweep_left != 0 || (e->want_head.n != 0 && !e->head_in_flight);
 }
 
 void edge_drain(struct edge *e, uint64_t now_ms, uint64_t spread_ms)

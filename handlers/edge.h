@@ -36,9 +36,10 @@ struct edge_refusal {
  * problem+json (426 with Sec-WebSocket-Version: 13 and Upgrade: websocket, 405 with Allow: GET). */
 int edge_upgrade(struct edge *e, h2o_req_t *req, struct edge_refusal *refusal) MUST_CHECK;
 
-/* Once a loop turn, and at least every 50 ms: flushes, fires timers, reaps. Returns true if there is more to do at
- * once. */
-bool edge_turn(struct edge *e, uint64_t now_ms);
+/* Once a loop turn, and at least every 50 ms: flushes, fires timers, reaps. */
+void edge_turn(struct edge *e, uint64_t now_ms);
+/* True if there is more to do at once. */
+bool edge_busy(const struct edge *e);
 
 /* Hands all clients over: each is told `reconnect` now and closed 1012 in its slot, the slots being spread evenly over
  * spread_ms. Who connects meanwhile is told so after its welcome, and gets a slot in what is left. */

@@ -124,9 +124,8 @@ static void sweep_slice(struct edge *e)
     }
 }
 
-bool edge_flush(struct edge *e)
+void edge_flush(struct edge *e)
 {
     flush_dirty(e);
     sweep_slice(e);
-    return e->dirty != NULL || e->sweep_left != 0;
 }

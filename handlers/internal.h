@@ -125,6 +125,7 @@ struct edge {
     struct conn_list closed;
     struct conn_list want_head, asked_head, want_mark;
     bool head_in_flight;
+    bool timers_due; /* more fell due than one turn fires */
     uint32_t gap_generation, asked_generation;
     uint64_t leave_by_ms; /* the end of the drain's slots; 0: not draining */
     bool ending;          /* the drain is over: nobody is let in */
@@ -176,7 +177,7 @@ void outbox_free(struct ws_conn *c);
 /* flush.c */
 void conn_mark_dirty(struct ws_conn *c);
 void conn_flush(struct ws_conn *c);
-bool edge_flush(struct edge *e);
+void edge_flush(struct edge *e);
 
 /* join.c: from the confirmed subscription to live */
 void conn_try_head(struct ws_conn *c);

@@ -52,6 +52,7 @@ struct publish_entry;
 struct publisher_state {
     struct publish_entry *first, *last; /* those that wait to be sent, in the order of arrival */
     size_t count, bytes;                /* of all that are not answered */
+    bool loading; /* Redis did not know the script: it is being loaded, and nothing sent meanwhile */
     struct log_limit log;
 };
 

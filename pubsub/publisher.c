@@ -58,6 +58,27 @@ static void answer(struct publish_entry *e, enum publish_status status, const st
 /* --- replies --------------------------------------------------------------------------------------------------------
  */
 
+static void on_loaded(void *data, redisReply *reply)
+{
+    struct pubsub *p = data;
+    p->publisher.loading = false;
+    if (redis_reply_is_error(reply))
+        log_event(LOG_LEVEL_ERROR, "script_load_failed", LOG_U("worker", p->worker),
+                  LOG_S("reply", redis_reply_str(reply)));
+}
+
+/* Redis has lost its scripts. All publishes under way hear so: one of them loads it again, and they are sent once more.
+ */
+static void load_script(struct pubsub *p)
+{
+    struct str text = script_text(SCRIPT_PUBLISH);
+    const char *argv[] = {"SCRIPT", "LOAD", text.p};
+    if (p->publisher.loading || !p->commands.up)
+        return;
+    p->publisher.loading = true;
+    redis_conn_command(p->commands.conn, on_loaded, p, 3, argv, (size_t[]){6, 4, text.n});
+}
+
 static void on_error(struct publish_entry *e, struct str text)
 {
     struct pubsub *p = e->p;
@@ -65,7 +86,7 @@ static void on_error(struct publish_entry *e, struct str text)
     enum script_error error = script_error_of(text);
     enum publish_status status = script_error_status(error);
     if (error == SCRIPT_ERROR_NOSCRIPT) {
-        script_call_by_text(&e->call);
+        load_script(p);
         wait_in_line(e);
         return;
     }
@@ -130,7 +151,7 @@ void publisher_turn(struct pubsub *p, uint64_t now_ms)
         if (status != PUBLISH_OK) {
             leave_line(e);
             answer(e, status, NULL);
-        } else if (p->commands.up) {
+        } else if (p->commands.up && !p->publisher.loading) {
             send_entry(e);
         }
     }

@@ -1,6 +1,6 @@
 /* Lingering close: whoever gets the last answer of a connection may still be sending, the rest of a refused request or
- * the next one, and a close with unread bytes would reset the connection before that answer has been read (RFC 9112 9.6).
- * So the writing side is shut, what still comes is thrown away, then it is closed. */
+ * the next one, and a close with unread bytes would reset the connection before that answer has been read (RFC
+ * 9112 9.6). So the writing side is shut, what still comes is thrown away, then it is closed. */
 #ifndef SERVER_LINGER_H
 #define SERVER_LINGER_H
 

@@ -283,9 +283,12 @@ static int32_t worker_turn(struct worker *w)
     credentials_refresh(w->process->credentials, &w->credentials);
     if (now_ms >= w->tick_at_ms)
         tick(w, now_ms);
-    bool more = edge_turn(w->edge, now_ms);
+    edge_turn(w->edge, now_ms);
     pubsub_turn(w->pubsub);
-    return more ? 0 : (int32_t)(w->tick_at_ms > now_ms ? w->tick_at_ms - now_ms : 0);
+    /* What was written here has completed. As after a timer, h2o has to hear so before it polls: a socket that it still
+     * polls for writing by then would be notified twice, and abort the process. */
+    h2o_timeout__do_post_callback(w->ctx.loop);
+    return edge_busy(w->edge) ? 0 : (int32_t)(w->tick_at_ms > now_ms ? w->tick_at_ms - now_ms : 0);
 }
 
 static bool stopped(struct worker *w)

@@ -490,3 +490,19 @@ def test_every_problem_name_is_documented(shared):
     assert len(names) > 8
     documented = (processes.ROOT / "docs" / "protocol.md").read_text()
     assert [n for n in names if f"`{n}`" not in documented] == []
+
+
+def test_redis_that_reads_slowly_and_has_lost_its_scripts_is_waited_for(belfry, redis_server):
+    """Publishes of megabytes fill the socket to Redis again and again: its completion has to be noticed each time."""
+    server = belfry({"REDIS_TIMEOUT": "20s"})
+    body = json.dumps({**EVENT, "data": {"filler": "x" * 9000}})
+    wires = [Wire(server) for _ in range(100)]
+    for _ in range(10):
+        redis_server.client().script_flush()
+        redis_server.pause()
+        for wire in wires:
+            wire.send((head(f"Content-Length: {len(body)}") + body) * 4)
+        redis_server.resume()
+        assert {wire.response()[0] for wire in wires * 4} == {202}
+    for wire in wires:
+        wire.__exit__()
