@@ -172,3 +172,21 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 -include $(OBJS:.o=.d) $(UNIT_SRCS:%.c=$(B)/obj/%.d)
+
+# Measuring: belfry beside a bare loop in the same run. QUICK=1: fewer clients and rounds, to see that it runs.
+BENCH_BINS := $(B)/bench/floor $(B)/bench/clients
+$(B)/bench/floor: $(B)/obj/bench/floor.o $(B)/libbelfry.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/bench/clients: $(patsubst %,$(B)/obj/bench/%.o,clients client publisher samples) $(B)/libbelfry.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+.PHONY: bench
+bench: $(B)/belfry $(BENCH_BINS) ## measure memory, CPU and latency beside a bare loop; writes build/bench.json
+	@tests/venv.sh $(BUILD)/venv
+	@$(BUILD)/venv/bin/python bench/run.py --binary $(B)/belfry --floor $(B)/bench/floor --clients $(B)/bench/clients \
+	    --json $(BUILD)/bench.json $(if $(QUICK),--quick)
+
+-include $(patsubst %,$(B)/obj/bench/%.d,floor clients client publisher samples)
