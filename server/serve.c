@@ -217,13 +217,13 @@ static int watch(struct server *s)
 {
     for (;;) {
         wait_for_news(s);
+        if (took_signal(s)) /* first: where all of a service gets SIGTERM, Redis may be gone already */
+            return 0;
         int code = lost(s);
         if (code >= 0) {
             s->hurry = true;
             return code;
         }
-        if (took_signal(s))
-            return 0;
         reload_poll(s->reload, clock_monotonic_ms());
     }
 }
@@ -273,9 +273,9 @@ static int run(struct server *s)
     int code = load_settings(s);
     if (code != 0)
         return code;
+    s->signals = open_signals();
     if ((code = start_redis(s)) != 0)
         return code;
-    s->signals = open_signals();
     prepare_process(s);
     s->reload_targets = (struct reload_targets){.credentials = s->process.credentials, .on_tls = on_tls, .ctx = s};
     if ((code = open_listeners(s)) != 0)
