@@ -57,7 +57,7 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(B)/libbelfry.a
 # Files that are put into the binary (core/embed.h).
 $(B)/obj/pubsub/scripts.o: $(wildcard pubsub/*.lua)
 $(B)/obj/handlers/demo.o: $(wildcard handlers/demo*.html handlers/demo*.css handlers/demo*.js)
-$(B)/obj/api/documents.o: openapi.yaml $(wildcard asyncapi.yaml)
+$(B)/obj/api/documents.o: openapi.yaml asyncapi.yaml
 
 compile_commands.json: Makefile $(SRCS) $(UNIT_SRCS)
 	@{ echo '['; for f in $(SRCS) $(UNIT_SRCS); do \

@@ -10,7 +10,6 @@ void api_openapi(struct api_call *call)
     respond_embedded(call->req, "application/yaml", (struct str){belfry_openapi_yaml, EMBED_LEN(belfry_openapi_yaml)});
 }
 
-#if __has_include("asyncapi.yaml")
 EMBED(belfry_asyncapi_yaml, "asyncapi.yaml");
 
 void api_asyncapi(struct api_call *call)
@@ -18,10 +17,3 @@ void api_asyncapi(struct api_call *call)
     respond_embedded(call->req, "application/yaml",
                      (struct str){belfry_asyncapi_yaml, EMBED_LEN(belfry_asyncapi_yaml)});
 }
-#else
-/* A source tree without the document has nothing to serve. */
-void api_asyncapi(struct api_call *call)
-{
-    respond_problem(call->req, &(struct problem){.status = 404});
-}
-#endif

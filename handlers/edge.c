@@ -96,6 +96,7 @@ bool edge_empty(const struct edge *e)
 
 void edge_destroy(struct edge *e)
 {
+    edge_cut(e); /* who was refused since */
     for (size_t i = 0; i < e->closed.n; ++i)
         conn_free(e->closed.entries[i]);
     free(e->conns.entries);

@@ -46,11 +46,11 @@ bool edge_busy(const struct edge *e);
 void edge_drain(struct edge *e, uint64_t now_ms, uint64_t spread_ms);
 /* Closes everybody 1012 now, and whoever still comes. */
 void edge_end(struct edge *e, uint64_t now_ms);
-/* Cuts whoever is left, without a word: before pubsub_destroy. */
+/* After edge_end: cuts whoever is left, without a word. Before pubsub_close. */
 void edge_cut(struct edge *e);
 /* True once the last connection is gone. */
 bool edge_empty(const struct edge *e);
-/* After edge_cut and pubsub_destroy. */
+/* After edge_cut, and when no request is left that could come. */
 void edge_destroy(struct edge *e);
 
 /* Counts of this worker: open connections, and those silent for longer than PING_INTERVAL + 5 s. */

@@ -83,6 +83,7 @@ struct pubsub {
     uint64_t commands_down_since_ms; /* 0: up */
     struct mark mark;
     uint64_t seen_epoch; /* greatest epoch that Redis has answered with */
+    bool closed;         /* by pubsub_close */
     const char *fatal;
     char fatal_text[201];
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define QUEUE_MAX 100000
-#define QUEUE_BYTES_MAX ((size_t)256 * 1024 * 1024)
+#define QUEUE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 struct publish_entry {
     struct publish_entry *next, *prev; /* while it waits */
@@ -168,6 +168,8 @@ void publisher_link_up(struct pubsub *p)
 /* PUBLISH_OK, or why nothing can be accepted now. */
 static enum publish_status admit(const struct pubsub *p, uint64_t now_ms)
 {
+    if (p->closed)
+        return PUBLISH_DRAINING;
     if (p->publisher.count >= QUEUE_MAX || p->publisher.bytes >= QUEUE_BYTES_MAX)
         return PUBLISH_QUEUE_FULL;
     if (!p->commands.up && now_ms >= p->commands_down_since_ms + p->config->redis_timeout_ms)

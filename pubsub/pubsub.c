@@ -89,7 +89,7 @@ struct pubsub *pubsub_create(h2o_context_t *ctx, const struct config *config, st
     return p;
 }
 
-void pubsub_leave(struct pubsub *p)
+static void give_up_lease(struct pubsub *p)
 {
     struct buf lease = {0}, nodes = {0};
     if (!p->commands.up)
@@ -104,14 +104,21 @@ void pubsub_leave(struct pubsub *p)
     buf_free(&nodes);
 }
 
-void pubsub_destroy(struct pubsub *p)
+void pubsub_close(struct pubsub *p)
 {
+    give_up_lease(p);
     link_dispose(&p->commands);
     link_dispose(&p->subscriber);
+    p->closed = true;
     publisher_dispose(p);
     totals_dispose(p);
-    canary_dispose(p);
     subscriber_dispose(p);
+}
+
+void pubsub_destroy(struct pubsub *p)
+{
+    publisher_dispose(p);
+    canary_dispose(p);
     free(p);
 }
 

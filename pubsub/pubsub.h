@@ -31,9 +31,11 @@ struct pubsub_callbacks {
  * config and the hub outlive the pubsub. Connects at once; nothing is called back from within. */
 struct pubsub *pubsub_create(struct st_h2o_context_t *ctx, const struct config *config, struct hub *hub,
                              const struct pubsub_callbacks *callbacks, void *data, unsigned worker);
-/* Gives up the node's lease, so that the cluster's counts forget it at once. Just before pubsub_destroy. */
-void pubsub_leave(struct pubsub *p);
-/* Answers every pending publish (503 draining or 504), closes, frees. No callback afterwards. */
+/* The first step of the end: gives up the node's lease, so that the cluster's counts forget it at once, answers every
+ * pending publish (503 draining, or 504 if it was sent) and closes the connections. Publishes that still come are
+ * answered 503 by pubsub_turn. No news from here on. */
+void pubsub_close(struct pubsub *p);
+/* After pubsub_close. */
 void pubsub_destroy(struct pubsub *p);
 /* At least every 100 ms: timers and lingering channels. */
 void pubsub_tick(struct pubsub *p, uint64_t now_ms);

@@ -298,26 +298,27 @@ static bool stopped(struct worker *w)
     return (edge_empty(w->edge) && http_empty(w)) || clock_monotonic_ms() >= w->end_by_ms;
 }
 
-/* What publishes had to answer has been answered by pubsub_destroy: a moment for the answers to go out, then the cut.
- */
-static void end_requests(struct worker *w)
+/* Runs the loop until the last request has been answered, or until a moment has passed. */
+static void await_requests(struct worker *w)
 {
     uint64_t until_ms = clock_monotonic_ms() + CUT_MS;
-    while (!http_empty(w) && clock_monotonic_ms() < until_ms)
+    while (!http_empty(w) && clock_monotonic_ms() < until_ms) {
+        pubsub_turn(w->pubsub);
+        h2o_timeout__do_post_callback(w->ctx.loop);
         h2o_evloop_run(w->ctx.loop, 10);
-    shut_http(w, SHUT_RDWR);
-    until_ms = clock_monotonic_ms() + CUT_MS;
-    while (!http_empty(w) && clock_monotonic_ms() < until_ms)
-        h2o_evloop_run(w->ctx.loop, 10);
+    }
 }
 
+/* pubsub_close answers whoever waited for Redis: a moment for the answers to go out, then the cut. */
 static void parts_destroy(struct worker *w)
 {
     edge_cut(w->edge);
-    pubsub_leave(w->pubsub);
-    pubsub_destroy(w->pubsub);
-    end_requests(w);
+    pubsub_close(w->pubsub);
+    await_requests(w);
+    shut_http(w, SHUT_RDWR);
+    await_requests(w);
     edge_destroy(w->edge);
+    pubsub_destroy(w->pubsub);
     api_destroy(w->api);
     limiter_dispose(&w->limiter);
     credentials_view_release(&w->credentials);
