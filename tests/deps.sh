@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that are missing for what is named: build, test, lint, fuzz.
+# Installs the Debian packages that are missing for what is named: build, test, gateway, lint, fuzz.
 set -eu
 
 packages() {
     case $1 in
     build) echo gcc libc6-dev make libh2o-evloop-dev libhiredis-dev libjwt-dev libyajl-dev libssl-dev zlib1g-dev redis-server ;;
     test) echo libcmocka-dev python3 python3-venv openssl procps util-linux binutils chromium ;;
+    gateway) echo h2o nginx haproxy openssl ;;
     lint) echo clang-format cppcheck git ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     *) echo "deps.sh: unknown group $1" >&2; exit 2 ;;
@@ -40,7 +41,14 @@ else
     exit 2
 fi
 echo "installing:$missing"
-# The server is started by belfry and by the tests themselves: none has to run beside them.
+# Servers are started by belfry and by the tests themselves: what is installed does not have to run beside them.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap '$sudo rm -f $policy' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+    $sudo chmod 755 $policy
+fi
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq
 # shellcheck disable=SC2086
