@@ -76,7 +76,7 @@ deps: ## install the Debian packages that are missing
 	@tests/deps.sh build
 
 test: ## install what is missing and run all tests
-	@tests/deps.sh build test gateway
+	@tests/deps.sh build image test gateway
 	@$(MAKE) --no-print-directory all unit system
 	@$(MAKE) --no-print-directory lint-docs
 
@@ -88,7 +88,7 @@ system: $(B)/belfry ## run the system tests: the real binary, real servers, a re
 	@$(PYTEST) $(SYSTEM_TESTS)
 
 check-full: ## everything under both sanitizers, and an hour of fuzzing
-	@tests/deps.sh build test gateway lint fuzz
+	@tests/deps.sh build image test gateway lint fuzz
 	@$(MAKE) --no-print-directory lint test
 	@$(MAKE) --no-print-directory SAN=address all unit system
 	@$(MAKE) --no-print-directory SAN=thread all unit system

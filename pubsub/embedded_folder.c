@@ -113,7 +113,9 @@ int embedded_folder_make(struct embedded_folder *f, const char *name, struct buf
     }
     remove_stale_folders(parent);
     if (mkdtemp(f->path) == NULL) {
-        buf_printf(error, "cannot make a folder in %s: %s", parent, strerror(errno));
+        buf_printf(error,
+                   "cannot make a folder for the embedded Redis in %s: %s; set TMPDIR to another, or set REDIS_URL",
+                   parent, strerror(errno));
         return -1;
     }
     f->lock = open(f->path, OPEN_FOLDER);

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that are missing for what is named: build, test, gateway, lint, fuzz.
+# Installs the Debian packages that are missing for what is named: build, image, test, gateway, lint, fuzz.
 set -eu
 
 packages() {
     case $1 in
     build) echo gcc libc6-dev make libh2o-evloop-dev libhiredis-dev libjwt-dev libyajl-dev libssl-dev zlib1g-dev redis-server ;;
     test) echo libcmocka-dev python3 python3-venv openssl procps util-linux binutils chromium ;;
+    image) echo binutils ca-certificates ;;
     gateway) echo h2o nginx haproxy openssl ;;
     lint) echo clang-format cppcheck git ;;
     fuzz) echo clang libclang-rt-14-dev ;;
