@@ -2,13 +2,22 @@
 #include "handlers/internal.h"
 #include "core/clock.h"
 
-/* The tape is about to lose what lies before new_tail: whoever stands there in the middle of a frame copies its rest
- * aside. */
+/* A burst may come from Redis in one turn, larger than the tape: whoever reads gets his share before it is gone. */
+static void write_before(struct ws_conn *c, uint64_t new_tail)
+{
+    while (c->state == CONN_LIVE && c->cursor < new_tail && !c->blocked)
+        conn_flush(c);
+}
+
+/* The tape is about to lose what lies before new_tail: whoever stands there and takes nothing more is overtaken, and in
+ * the middle of a frame copies its rest aside. Downwards, since a connection that breaks leaves its place to the last.
+ */
 static void overtake(struct edge *e, uint64_t new_tail)
 {
     uint64_t floor = e->tape.head;
-    for (size_t i = 0; i < e->conns.n; ++i) {
+    for (size_t i = e->conns.n; i-- != 0;) {
         struct ws_conn *c = e->conns.entries[i];
+        write_before(c, new_tail);
         if (c->state != CONN_LIVE)
             continue;
         if (c->cursor < new_tail)
@@ -42,9 +51,16 @@ static struct ws_conn *conn_of(struct hub_member *m)
     return H2O_STRUCT_FROM_MEMBER(struct ws_conn, follows[kind], m);
 }
 
+/* The list may be full though the client reads: a burst has come in one turn. Then it is written now. */
 static void queue_live(struct ws_conn *c, struct position id, struct str text)
 {
-    if (conn_queue_event(c, id, text))
+    bool queued;
+    while (!(queued = conn_queue_event(c, id, text)) && !c->blocked) {
+        conn_flush(c);
+        if (c->state != CONN_LIVE)
+            return;
+    }
+    if (queued)
         conn_mark_dirty(c);
     else
         conn_catch_up(c, RESYNC_EXPIRED);
