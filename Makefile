@@ -6,16 +6,24 @@ SAN ?=
 BUILD ?= build
 B := $(BUILD)$(if $(SAN),/$(SAN))
 CC ?= gcc
+# V=1 shows whole commands instead of what they make.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $1 $@")
 PREFIX ?= /usr/local
 DESTDIR ?=
+comma := ,
 WERROR ?= $(if $(CI),-Werror)
 VERSION := 0.1.0
+
+ifneq ($(filter-out address thread,$(SAN)),)
+$(error SAN is address, thread or nothing, not $(SAN))
+endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 \
             -Wno-unused-parameter -Wundef -Wvla $(WERROR)
 # Hidden, or the shared libraries would call our functions for theirs of the same name (libjwt uses jansson's json_string).
 VISIBILITY := -fvisibility=hidden
-HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 SAN_FLAGS := $(if $(filter address,$(SAN)),-fsanitize=address,) $(if $(filter address,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined,) \
              $(if $(filter thread,$(SAN)),-fsanitize=thread,)
 CFLAGS ?= -O2 -g
@@ -31,26 +39,42 @@ LIB_OBJS := $(filter-out $(B)/obj/server/main.o,$(OBJS))
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/tests/%)
 
-.PHONY: all clean unit help
-all: $(B)/belfry compile_commands.json ## build $(B)/belfry (SAN=address or SAN=thread: an instrumented one)
+.PHONY: all clean unit unit-build help
+all: $(B)/belfry $(if $(SAN),,compile_commands.json) ## build build/belfry; SAN=address or SAN=thread: an instrumented one below build/
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-$(B)/obj/%.o: %.c
+# $(call remember,FILE,TEXT): FILE holds TEXT, and is written again only when TEXT has become another. What depends on
+# FILE is made again when its flags or its list of parts have changed, not only when a source has.
+define remember
+ifneq ($$(strip $$(file <$1)),$$(strip $2))
+.PHONY: $1
+endif
+$1:
+	$$(shell mkdir -p $$(@D))$$(file >$$@,$2)@:
+endef
+$(eval $(call remember,$(B)/flags,$$(filter-out -Werror,$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) $$(LIBS))))
+$(eval $(call remember,$(B)/parts,$$(sort $$(LIB_OBJS))))
+
+$(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,cc)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/libbelfry.a: $(LIB_OBJS)
+$(B)/libbelfry.a: $(LIB_OBJS) $(B)/parts
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,ar)
+	$(Q)$(AR) rcs $@ $(LIB_OBJS)
 
 $(B)/belfry: $(B)/obj/server/main.o $(B)/libbelfry.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,ld)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(B)/libbelfry.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+	$(call say,ld)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 .PRECIOUS: $(B)/obj/%.o
 
@@ -59,16 +83,21 @@ $(B)/obj/pubsub/scripts.o: $(wildcard pubsub/*.lua)
 $(B)/obj/handlers/demo.o: $(wildcard handlers/demo*.html handlers/demo*.css handlers/demo*.js)
 $(B)/obj/api/documents.o: openapi.yaml asyncapi.yaml
 
+# For editors. As make itself writes it, nothing has to be quoted for a shell, only for JSON.
+compile_command = {"directory":"$(CURDIR)","file":"$1","command":"$(subst ",\",$(subst \,\\,$(CC) $(ALL_CFLAGS))) -c $1"}
 compile_commands.json: Makefile $(SRCS) $(UNIT_SRCS)
-	@{ echo '['; for f in $(SRCS) $(UNIT_SRCS); do \
-	    printf '%s{"directory":"%s","file":"%s","command":"%s -c %s"}\n' "$$comma" '$(CURDIR)' "$$f" \
-	        '$(CC) $(subst ",\\",$(subst ',,$(ALL_CFLAGS)))' "$$f"; comma=,; done; echo ']'; } > $@
+	$(file >$@,[$(subst } {,}$(comma){,$(foreach f,$(SRCS) $(UNIT_SRCS),$(call compile_command,$f)))])@:
 
 # Tests. What a sanitizer finds ends the program; it is given more patience.
 SAN_ENV := $(if $(filter address,$(SAN)),ASAN_OPTIONS=handle_segv=2:handle_abort=2:handle_sigbus=2:handle_sigill=2:handle_sigfpe=2 \
            UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 TEST_PATIENCE=3) \
-           $(if $(filter thread,$(SAN)),TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=0:exitcode=66 TEST_PATIENCE=4)
-PYTEST = $(SAN_ENV) BELFRY_BINARY=$(abspath $(B)/belfry) $(BUILD)/venv/bin/python -m pytest -q -n 2 -p no:cacheprovider
+           $(if $(filter thread,$(SAN)),TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=0:exitcode=66 TEST_PATIENCE=4 TEST_WORKERS=2)
+# ThreadSanitizer wants the addresses where it expects them; where the kernel does not let us ask, it may still be content.
+RUN := $(if $(filter thread,$(SAN)),$(shell setarch -R true 2>/dev/null && echo setarch -R))
+# Targets that are made of several makes use all CPUs, unless told otherwise.
+PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+SUBMAKE = $(MAKE) --no-print-directory
+PYTEST = $(SAN_ENV) $(RUN) env BELFRY_BINARY=$(abspath $(B)/belfry) $(BUILD)/venv/bin/python -m pytest -q -n 2 -p no:cacheprovider
 SYSTEM_TESTS ?= tests/system
 
 .PHONY: deps test unit system check-full lint fmt run install
@@ -77,35 +106,44 @@ deps: ## install the Debian packages that are missing
 
 test: ## install what is missing and run all tests
 	@tests/deps.sh build image test gateway
-	@$(MAKE) --no-print-directory all unit system
-	@$(MAKE) --no-print-directory lint-docs
+	@$(SUBMAKE) $(PARALLEL) all unit-build
+	@$(SUBMAKE) unit
+	@$(SUBMAKE) system
+	@$(SUBMAKE) lint-docs
+
+unit-build: $(UNIT_BINS)
 
 unit: $(UNIT_BINS) ## run the unit tests
-	@$(SAN_ENV) tests/unit/run.sh $(UNIT_BINS)
+	@$(SAN_ENV) $(RUN) tests/unit/run.sh $(UNIT_BINS)
 
 system: $(B)/belfry ## run the system tests: the real binary, real servers, a real browser
 	@tests/venv.sh $(BUILD)/venv
 	@$(PYTEST) $(SYSTEM_TESTS)
 
-check-full: ## everything under both sanitizers, and an hour of fuzzing
-	@tests/deps.sh build image test gateway lint fuzz
-	@$(MAKE) --no-print-directory lint test
-	@$(MAKE) --no-print-directory SAN=address all unit system
-	@$(MAKE) --no-print-directory SAN=thread all unit system
-	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=300
+# .ci/run with everything under ThreadSanitizer too, and with longer fuzzing: about an hour on two cores.
+check-full: ## what .ci/run does, at length
+	@CHECK_FULL=1 .ci/run
 
 # Lint. Each check fails when it finds nothing to look at.
 C_FILES = $(shell git ls-files '*.c' '*.h')
-.PHONY: lint-docs lint-format lint-cppcheck
-lint: lint-format lint-cppcheck lint-docs ## check formatting, likely mistakes, layers and documents
+PYTHON_FILES = $(shell git ls-files '*.py')
+SHELL_FILES = $(shell git ls-files '*.sh' .ci/run)
+.PHONY: lint-format lint-cppcheck lint-scripts lint-docs
+lint: lint-format lint-cppcheck lint-scripts lint-docs ## check formatting, likely mistakes, layers, scripts and documents
 
 lint-format:
 	@test -n "$(C_FILES)" || { echo "no C file to check" >&2; exit 1; }
 	@clang-format --dry-run -Werror $(C_FILES)
 
 lint-cppcheck:
+	@test -n "$(SRCS)" || { echo "no C file to check" >&2; exit 1; }
 	@cppcheck -q -j2 --std=c11 --enable=warning,portability --error-exitcode=1 --inline-suppr -I. -D__linux__ \
 	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches $(SRCS)
+
+lint-scripts:
+	@test -n "$(PYTHON_FILES)" && test -n "$(SHELL_FILES)" || { echo "no script to check" >&2; exit 1; }
+	@pyflakes3 $(PYTHON_FILES)
+	@shellcheck $(SHELL_FILES)
 
 lint-docs: $(B)/belfry
 	@for check in includes purpose; do \
@@ -115,18 +153,19 @@ lint-docs: $(B)/belfry
 fmt: ## format the C files
 	@clang-format -i $(C_FILES)
 
-# Running and installing.
+# Running and installing. Two can run beside each other: on another PORT, METRICS_LISTEN is a port that is free.
 PORT ?= 8000
 run: ## build and serve on PORT (8000), with a Redis of its own; prints the demo page's address
 	@tests/deps.sh build
-	@$(MAKE) --no-print-directory all
+	@$(SUBMAKE) $(PARALLEL) all
 	@if [ -z "$${SECRET_KEY:-}$${SECRET_KEY_FILE:-}$${BELFRY_SECRET_KEY:-}$${BELFRY_SECRET_KEY_FILE:-}" ]; then \
 	    SECRET_KEY=$$(head -c 48 /dev/urandom | base64 -w 0); export SECRET_KEY; fi; \
 	export LISTEN="$${LISTEN:-[::]:$(PORT)}"; \
+	[ "$(PORT)" = 8000 ] || export METRICS_LISTEN="$${METRICS_LISTEN:-127.0.0.1:0}"; \
 	token=$$($(B)/belfry token --user demo --scope events:publish --ttl 24h) || exit 2; \
-	printf '\nDemo page: http://127.0.0.1:$(PORT)%s/#token=%s\n\nToken (user demo, scope events:publish, 24 hours):\n%s\n\n' \
-	    "$${BASE_PATH:-}" "$$token" "$$token"; \
-	exec $(B)/belfry serve
+	printf '\nDemo page: http://127.0.0.1:%s%s/#token=%s\n\nToken (user demo, scope events:publish, 24 hours):\n%s\n\n' \
+	    "$${LISTEN##*:}" "$${BASE_PATH:-}" "$$token" "$$token"; \
+	exec env $(SAN_ENV) $(RUN) $(B)/belfry serve
 
 install: $(B)/belfry ## install the binary below DESTDIR and PREFIX (/usr/local)
 	install -D -m 755 $(B)/belfry $(DESTDIR)$(PREFIX)/bin/belfry

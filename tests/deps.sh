@@ -5,10 +5,10 @@ set -eu
 packages() {
     case $1 in
     build) echo gcc libc6-dev make libh2o-evloop-dev libhiredis-dev libjwt-dev libyajl-dev libssl-dev zlib1g-dev redis-server ;;
-    test) echo libcmocka-dev python3 python3-venv openssl procps util-linux binutils chromium ;;
+    test) echo libcmocka-dev python3 python3-venv openssl procps util-linux binutils git chromium ;;
     image) echo binutils ca-certificates ;;
     gateway) echo h2o nginx haproxy openssl ;;
-    lint) echo clang-format cppcheck git ;;
+    lint) echo clang-format cppcheck pyflakes3 shellcheck git ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     *) echo "deps.sh: unknown group $1" >&2; exit 2 ;;
     esac
@@ -25,10 +25,14 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     exit 2
 fi
 
+# shellcheck disable=SC2086
+installed=" $(dpkg-query -W -f '${db:Status-Status}:${Package} ' $wanted 2>/dev/null || true)"
 missing=
 for package in $wanted; do
-    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-    [ "$status" = installed ] || missing="$missing $package"
+    case "$installed $missing " in
+    *" installed:$package "* | *" $package "*) ;;
+    *) missing="$missing $package" ;;
+    esac
 done
 [ -n "$missing" ] || exit 0
 

@@ -7,10 +7,13 @@ import inspect
 import pytest
 
 import belfry as processes
+import redis_scripts
 from clients import Client
-from redis_scripts import scripts, shared_redis  # noqa: F401 (fixtures)
 
 COROUTINE_TIMEOUT = 60
+
+# Fixtures, as far as pytest is concerned.
+scripts, shared_redis = redis_scripts.scripts, redis_scripts.shared_redis
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,11 +1,13 @@
 #!/bin/sh
-# Runs the unit tests given, two at a time; shows what failed, and at last how many passed.
+# Runs the unit tests given, as many at a time as there are CPUs; shows what failed, and at last how many passed.
 set -u
 [ $# -gt 0 ] || { echo "no unit test to run" >&2; exit 1; }
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 export logs
-printf '%s\n' "$@" | xargs -P 2 -I{} sh -c '"$1" >"$logs/$(basename "$1")" 2>&1 || touch "$logs/$(basename "$1").failed"' _ {}
+# shellcheck disable=SC2016
+one='log=$logs/$(basename "$1"); "$1" >"$log" 2>&1 || touch "$log.failed"'
+printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} sh -c "$one" _ {}
 for failed in "$logs"/*.failed; do
     [ -e "$failed" ] || continue
     echo "--- $(basename "$failed" .failed)"
