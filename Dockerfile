@@ -19,6 +19,8 @@ LABEL org.opencontainers.image.title="belfry" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /rootfs/ /
+# So that `belfry check` and the like can be run in a container by name.
+ENV PATH=/usr/bin
 USER 65532:65532
 EXPOSE 8000 9464
 # Ends by handing its clients over for DRAIN_SECONDS (20 s): give it a little longer than that, as in docs/deploy.md.

@@ -145,11 +145,6 @@ struct position pubsub_mark(const struct pubsub *p)
     return p->mark.at;
 }
 
-struct position pubsub_arrived(const struct pubsub *p)
-{
-    return p->mark.arrived;
-}
-
 void pubsub_set_counts(struct pubsub *p, uint64_t local, uint64_t dead)
 {
     p->canary.local = local;

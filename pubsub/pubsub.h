@@ -55,8 +55,6 @@ void pubsub_read_head(struct pubsub *p, void (*cb)(void *data, struct position h
                       void *data);
 
 struct position pubsub_mark(const struct pubsub *p);
-/* The highest own id that has arrived. */
-struct position pubsub_arrived(const struct pubsub *p);
 
 /* What happened to a publish. */
 enum publish_status {

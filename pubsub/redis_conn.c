@@ -241,12 +241,6 @@ void redis_conn_command(struct redis_conn *c, redis_reply_cb cb, void *data, int
     pending_push(c, cb, data);
 }
 
-void redis_conn_formatted(struct redis_conn *c, redis_reply_cb cb, void *data, struct str command)
-{
-    buf_append(&c->out, command);
-    pending_push(c, cb, data);
-}
-
 void redis_conn_push(struct redis_conn *c, int argc, const char **argv, const size_t *lens)
 {
     c->subscriber = true;

@@ -34,10 +34,9 @@ struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target
 /* Ends it without on_closed; pending replies get NULL. Safe within its own callbacks. */
 void redis_conn_close(struct redis_conn *c);
 
-/* A command with a reply to come; an already formatted one (redisFormatCommandArgv). */
+/* A command with a reply to come. */
 void redis_conn_command(struct redis_conn *c, redis_reply_cb cb, void *data, int argc, const char **argv,
                         const size_t *lens);
-void redis_conn_formatted(struct redis_conn *c, redis_reply_cb cb, void *data, struct str command);
 /* A command whose replies, if any, go to on_message (SUBSCRIBE and its kin). */
 void redis_conn_push(struct redis_conn *c, int argc, const char **argv, const size_t *lens);
 void redis_conn_flush(struct redis_conn *c);
