@@ -189,7 +189,7 @@ static struct frame_event judge_length(struct frame_decoder *d)
         return fail(d, CLOSE_PROTOCOL_ERROR, "length is not in its shortest form");
     if (!is_control(d) && len > d->max_message - so_far) /* so_far never exceeds max_message */
         return fail(d, CLOSE_TOO_BIG, "message is too big");
-    d->payload_left = len;
+    d->payload_left = (uint32_t)len;
     d->mask_at = 0;
     if (!is_control(d) && d->opcode != FRAME_CONTINUATION)
         d->message_opcode = d->opcode; /* utf8 stands at its start: the last message was complete */

@@ -51,7 +51,7 @@ struct frame_event {
 struct frame_decoder {
     struct buf *message;   /* the fragments or the partial frame so far; NULL when there are none */
     uint32_t max_message;  /* bytes in one message; larger is refused from the header alone, before any allocation */
-    uint64_t payload_left; /* of the frame at hand */
+    uint32_t payload_left; /* of the frame at hand, which has passed max_message */
     uint8_t header[14], header_len;
     uint8_t mask_at;
     uint8_t opcode, message_opcode; /* opcode of the frame at hand; of the message being joined, 0 if none */

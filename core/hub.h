@@ -21,12 +21,11 @@ struct hub_channel {
     uint8_t kind;   /* enum hub_kind */
     uint8_t state;  /* the subscription's, owned by pubsub/subscriber.c */
     uint16_t id_len;
-    uint16_t replies_due;       /* SUBSCRIBE replies still to come; owned by pubsub/ */
-    uint32_t generation;        /* of the subscriber connection that it was subscribed on; owned by pubsub/ */
-    uint64_t carried_seq;       /* seq of the last own event that came on it; owned by pubsub/ */
-    uint64_t unsubscribe_at_ms; /* 0: not lingering; owned by pubsub/ */
-    struct hub_channel *linger_next, *linger_prev; /* in the order of unsubscribe_at_ms; owned by pubsub/ */
-    char id[];                                     /* user id or connection id, not NUL-terminated */
+    uint16_t replies_due;          /* SUBSCRIBE replies still to come; owned by pubsub/ */
+    uint32_t generation;           /* of the subscriber connection that it was subscribed on; owned by pubsub/ */
+    uint64_t carried_seq;          /* seq of the last own event that came on it; owned by pubsub/ */
+    struct channel_linger *linger; /* while nobody follows it and it is still subscribed; owned by pubsub/ */
+    char id[];                     /* user id or connection id, not NUL-terminated */
 };
 
 struct hub {

@@ -8,12 +8,14 @@
 
 bool strikes_add(struct strikes *s, uint64_t now_ms)
 {
-    uint32_t now_s = (uint32_t)(now_ms / 1000);
-    if (s->n == 0 || now_s - s->window_start_s >= 60) {
-        s->window_start_s = now_s;
+    uint32_t now_s = (uint32_t)(now_ms / 1000) & STRIKES_CLOCK;
+    if (s->n == 0 || ((now_s - s->window_start_s) & STRIKES_CLOCK) >= 60) {
+        s->window_start_s = now_s & STRIKES_CLOCK;
         s->n = 0;
     }
-    return ++s->n >= 10;
+    if (s->n < 10)
+        ++s->n;
+    return s->n >= 10;
 }
 
 static void close_rate_limited(struct ws_conn *c)

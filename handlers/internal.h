@@ -53,9 +53,10 @@ struct ws_outbox {
 };
 
 /* Ten of a kind within a minute are too many. */
+#define STRIKES_CLOCK 0x0fffffff
 struct strikes {
-    uint32_t window_start_s;
-    uint32_t n;
+    uint32_t window_start_s : 28; /* monotonic; goes round after eight years */
+    uint32_t n : 4;
 };
 
 struct ws_conn {
@@ -69,17 +70,18 @@ struct ws_conn {
     struct position sent; /* the last event frame written, or the position it started from: what it may resume from */
     struct frame_decoder decoder;
 
-    uint64_t opened_ms, next_ping_ms, expires_ms, notice_ms; /* monotonic */
-    uint64_t deadline_ms;      /* of the state it is in (welcome, closing handshake); 0: none */
-    uint64_t partial_since_ms; /* an incomplete frame or message is waiting since; 0: none */
+    uint64_t opened_ms, next_ping_ms, expires_ms; /* monotonic */
+    uint64_t deadline_ms;                         /* of the state it is in (welcome, closing handshake); 0: none */
+    uint64_t partial_since_ms;                    /* an incomplete frame or message is waiting since; 0: none */
     uint64_t seen_ms;
     uint64_t leave_ms; /* when it is closed 1012 so that it connects elsewhere; 0: never */
     struct bucket rate;
     struct strikes bad, limited;
+    uint32_t index;                /* in edge->conns */
     struct address_count *address; /* for MAX_CONNECTIONS_PER_ADDRESS; NULL if off */
 
-    uint32_t index; /* in edge->conns */
-    uint32_t refs;  /* answers of pubsub/ that are still to come */
+    uint32_t refs;         /* answers of pubsub/ that are still to come */
+    uint16_t notice_early; /* how long before expires_ms it is told, ms */
     uint16_t close_code;
     uint8_t state;     /* enum conn_state */
     uint8_t scopes;    /* enum scope bits */

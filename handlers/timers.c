@@ -5,6 +5,7 @@
 
 /* A client is told this long before its token expires, or at half of what is left of a short one. */
 #define EXPIRY_NOTICE_MS 60000
+_Static_assert(EXPIRY_NOTICE_MS <= UINT16_MAX, "notice_early holds it");
 #define LEAVE_NOTICE_MS 5000
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -24,7 +25,7 @@ static uint64_t partial_deadline(const struct ws_conn *c)
 
 static uint64_t expiry_notice(const struct ws_conn *c)
 {
-    return c->expiry_told ? 0 : c->notice_ms;
+    return c->expiry_told ? 0 : c->expires_ms - c->notice_early;
 }
 
 /* --- leaving --------------------------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ void conn_set_expiry(struct ws_conn *c, uint64_t exp_s)
     uint64_t at = exp_s > UINT64_MAX / 2000 ? UINT64_MAX / 2 : exp_s * 1000 + c->edge->config->jwt_leeway_ms;
     uint64_t left = at > now_unix ? at - now_unix : 0;
     c->expires_ms = now + left;
-    c->notice_ms = c->expires_ms - (left / 2 < EXPIRY_NOTICE_MS ? left / 2 : EXPIRY_NOTICE_MS);
+    c->notice_early = (uint16_t)(left / 2 < EXPIRY_NOTICE_MS ? left / 2 : EXPIRY_NOTICE_MS);
     c->expiry_told = false;
     conn_schedule(c);
 }
@@ -148,7 +149,7 @@ void conn_timer(struct wheel_entry *entry, void *edge)
     } else {
         if (leave_notice(c) != 0 && now >= leave_notice(c))
             conn_tell_leave(c);
-        if (expiry_notice(c) != 0 && now >= c->notice_ms && c->welcomed) {
+        if (expiry_notice(c) != 0 && now >= expiry_notice(c) && c->welcomed) {
             c->expiry_told = true;
             conn_error(c, ERROR_TOKEN_EXPIRING, STR_LIT("the token expires soon: send auth with a new one"), STR_NONE,
                        STR_NONE);

@@ -37,13 +37,20 @@ struct canary_state {
 
 enum channel_state { CHANNEL_NONE, CHANNEL_SUBSCRIBING, CHANNEL_SUBSCRIBED };
 
+/* A channel that nobody follows and that will be unsubscribed; beside the channel, since most have followers. */
+struct channel_linger {
+    struct hub_channel *channel;
+    uint64_t until_ms;
+    struct channel_linger *next, *prev;
+};
+
 struct subscriber_state {
     uint32_t generation; /* of the connection; channels of an older one have to be subscribed again */
     uint64_t up_since_ms;
     bool broadcast_confirmed, node_confirmed;
     uint64_t broadcast_carried;
-    struct hub_channel *linger_first, *linger_last;
-    uint64_t dropped; /* junk from foreign publishers */
+    struct channel_linger *linger_first, *linger_last; /* in the order of until_ms */
+    uint64_t dropped;                                  /* junk from foreign publishers */
     struct log_limit log;
 };
 

@@ -7,6 +7,7 @@
  * Only the reply to the last SUBSCRIBE sent confirms, so replies still due are counted. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
+#include <stdlib.h>
 
 #define LINGER_MS 60000
 
@@ -54,23 +55,23 @@ static void push_subscription(struct pubsub *p, const char *command, const char 
 /* --- channels -------------------------------------------------------------------------------------------------------
  */
 
-static void linger_unlink(struct pubsub *p, struct hub_channel *c)
+static void linger_end(struct pubsub *p, struct hub_channel *c)
 {
-    if (c->unsubscribe_at_ms == 0)
+    struct channel_linger *l = c->linger;
+    if (l == NULL)
         return;
-    *(c->linger_prev != NULL ? &c->linger_prev->linger_next : &p->sub.linger_first) = c->linger_next;
-    *(c->linger_next != NULL ? &c->linger_next->linger_prev : &p->sub.linger_last) = c->linger_prev;
-    c->linger_next = c->linger_prev = NULL;
-    c->unsubscribe_at_ms = 0;
+    *(l->prev != NULL ? &l->prev->next : &p->sub.linger_first) = l->next;
+    *(l->next != NULL ? &l->next->prev : &p->sub.linger_last) = l->prev;
+    c->linger = NULL;
+    free(l);
 }
 
-static void linger_append(struct pubsub *p, struct hub_channel *c, uint64_t at_ms)
+static void linger_begin(struct pubsub *p, struct hub_channel *c, uint64_t until_ms)
 {
-    c->unsubscribe_at_ms = at_ms;
-    c->linger_prev = p->sub.linger_last;
-    c->linger_next = NULL;
-    *(p->sub.linger_last != NULL ? &p->sub.linger_last->linger_next : &p->sub.linger_first) = c;
-    p->sub.linger_last = c;
+    struct channel_linger *l = mem_alloc(sizeof(*l));
+    *l = (struct channel_linger){.channel = c, .until_ms = until_ms, .prev = p->sub.linger_last};
+    *(l->prev != NULL ? &l->prev->next : &p->sub.linger_first) = l;
+    p->sub.linger_last = c->linger = l;
 }
 
 static void subscribe(struct pubsub *p, struct hub_channel *c)
@@ -95,7 +96,7 @@ bool pubsub_channel_ready(const struct pubsub *p, const struct hub_channel *c)
 
 bool pubsub_follow(struct pubsub *p, struct hub_channel *c)
 {
-    linger_unlink(p, c);
+    linger_end(p, c);
     if (c->state == CHANNEL_NONE || c->generation != p->sub.generation)
         subscribe(p, c);
     return pubsub_channel_ready(p, c);
@@ -103,18 +104,18 @@ bool pubsub_follow(struct pubsub *p, struct hub_channel *c)
 
 void pubsub_unfollow(struct pubsub *p, struct hub_channel *c)
 {
-    linger_unlink(p, c);
-    linger_append(p, c, clock_monotonic_ms() + LINGER_MS);
+    linger_end(p, c);
+    linger_begin(p, c, clock_monotonic_ms() + LINGER_MS);
 }
 
 void subscriber_tick(struct pubsub *p, uint64_t now_ms)
 {
-    while (p->sub.linger_first != NULL && p->sub.linger_first->unsubscribe_at_ms <= now_ms) {
-        struct hub_channel *c = p->sub.linger_first;
-        linger_unlink(p, c);
+    while (p->sub.linger_first != NULL && p->sub.linger_first->until_ms <= now_ms) {
+        struct hub_channel *c = p->sub.linger_first->channel;
+        linger_end(p, c);
         bool current = p->subscriber.up && c->generation == p->sub.generation;
         if (current && c->state == CHANNEL_SUBSCRIBING) {
-            linger_append(p, c, now_ms + LINGER_MS); /* a confirmation is still due, and would find nobody */
+            linger_begin(p, c, now_ms + LINGER_MS); /* a confirmation is still due, and would find nobody */
             continue;
         }
         if (current && c->state == CHANNEL_SUBSCRIBED)
@@ -126,7 +127,7 @@ void subscriber_tick(struct pubsub *p, uint64_t now_ms)
 void subscriber_dispose(struct pubsub *p)
 {
     while (p->sub.linger_first != NULL)
-        linger_unlink(p, p->sub.linger_first);
+        linger_end(p, p->sub.linger_first->channel);
 }
 
 /* --- the connection comes and goes ----------------------------------------------------------------------------------
