@@ -120,6 +120,14 @@ system: $(B)/belfry ## run the system tests: the real binary, real servers, a re
 	@tests/venv.sh $(BUILD)/venv
 	@$(PYTEST) $(SYSTEM_TESTS)
 
+# The chart, compose.yaml and the sidecar. helm is a Go program; without any Go there is nothing to test the chart with.
+.PHONY: helm-test
+helm-test: $(B)/belfry ## check the Helm chart and compose.yaml: lint, schemas, Pod Security, what `helm test` runs
+	@tests/deps.sh helm
+	@tests/venv.sh $(BUILD)/venv
+	@tests/helm/get_helm.sh $(BUILD) || { [ $$? = 3 ] && echo "helm-test: 0 passed, SKIPPED: no Go to build helm with"; exit; }; \
+	    HELM=$(abspath $(BUILD)/bin/helm) $(PYTEST) tests/helm
+
 # .ci/run with everything under ThreadSanitizer too, and with longer fuzzing: about an hour on two cores.
 check-full: ## what .ci/run does, at length
 	@CHECK_FULL=1 .ci/run

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that are missing for what is named: build, image, test, gateway, lint, fuzz.
+# Installs the Debian packages that are missing for what is named: build, image, test, gateway, helm, lint, fuzz.
 set -eu
 
 packages() {
@@ -8,6 +8,7 @@ packages() {
     test) echo libcmocka-dev python3 python3-venv openssl procps util-linux binutils git chromium ;;
     image) echo binutils ca-certificates ;;
     gateway) echo h2o nginx haproxy openssl ;;
+    helm) echo ca-certificates curl python3 python3-venv ;;
     lint) echo clang-format cppcheck pyflakes3 shellcheck git ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     *) echo "deps.sh: unknown group $1" >&2; exit 2 ;;

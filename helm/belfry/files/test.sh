@@ -19,6 +19,7 @@ bytes() {
     rest=$1
     while [ -n "$rest" ]; do
         tail=${rest#??}
+        # shellcheck disable=SC2059
         printf "\\$(printf %03o "0x${rest%"$tail"}")"
         rest=$tail
     done
