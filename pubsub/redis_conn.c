@@ -1,7 +1,7 @@
 /* One connection to Redis over an h2o socket. */
 #include "pubsub/redis_conn.h"
 #include "core/clock.h"
-#include <netdb.h>
+#include "pubsub/lookup.h"
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ struct redis_conn {
     bool subscriber; /* has pushed something: PING is answered through on_message */
     bool ping_out;   /* a subscriber's PING waits for its pong */
     bool in_callback, closed;
-    h2o_hostinfo_getaddr_req_t *resolving;
+    struct lookup *lookup; /* CONN_RESOLVING */
     h2o_socket_t *sock;
     redisReader *reader;
     struct buf out, writing;
@@ -99,9 +99,9 @@ static void conn_free(struct redis_conn *c)
 static void conn_dispose(struct redis_conn *c)
 {
     c->closed = true;
-    if (c->resolving != NULL)
-        h2o_hostinfo_getaddr_cancel(c->resolving);
-    c->resolving = NULL;
+    if (c->lookup != NULL)
+        lookup_drop(c->lookup);
+    c->lookup = NULL;
     if (c->sock != NULL)
         h2o_socket_close(c->sock);
     c->sock = NULL;
@@ -357,16 +357,48 @@ static void connect_to(struct redis_conn *c, struct sockaddr *sa, socklen_t len)
         c->sock->data = c;
 }
 
-static void on_resolved(h2o_hostinfo_getaddr_req_t *req, const char *errstr, struct addrinfo *res, void *data)
+static bool connect_to_number(struct redis_conn *c)
 {
-    struct redis_conn *c = data;
-    c->resolving = NULL;
-    if (errstr != NULL) {
-        conn_lost(c, "the host name cannot be resolved", false);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *found;
+    char port[8];
+    snprintf(port, sizeof(port), "%u", c->target->port);
+    if (getaddrinfo(c->target->host, port, &hints, &found) != 0)
+        return false;
+    connect_to(c, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    return true;
+}
+
+static void connect_to_host(struct redis_conn *c)
+{
+    if (connect_to_number(c))
         return;
+    set_state(c, CONN_RESOLVING);
+    c->lookup = lookup_start(c->target->host, c->target->port);
+    if (c->lookup == NULL)
+        fail_later(c, "too many look-ups of host names are under way");
+}
+
+static void tick_resolving(struct redis_conn *c, uint64_t now_ms)
+{
+    struct addrinfo *found;
+    const char *reason;
+    switch (lookup_poll(c->lookup, &found, &reason)) {
+    case LOOKUP_PENDING:
+        if (now_ms > c->state_since_ms + c->timeout_ms)
+            conn_lost(c, "the host name was not resolved within REDIS_TIMEOUT", false);
+        break;
+    case LOOKUP_FAILED:
+        snprintf(c->failure_text, sizeof(c->failure_text), "the host name cannot be resolved: %s", reason);
+        conn_lost(c, c->failure_text, false);
+        break;
+    case LOOKUP_FOUND:
+        found = h2o_hostinfo_select_one(found);
+        connect_to(c, found->ai_addr, found->ai_addrlen);
+        lookup_drop(c->lookup);
+        c->lookup = NULL;
+        break;
     }
-    struct addrinfo *chosen = h2o_hostinfo_select_one(res);
-    connect_to(c, chosen->ai_addr, chosen->ai_addrlen);
 }
 
 static void start(struct redis_conn *c)
@@ -381,13 +413,7 @@ static void start(struct redis_conn *c)
         connect_to(c, (struct sockaddr *)&sun, sizeof(sun));
         return;
     }
-    char port[8];
-    snprintf(port, sizeof(port), "%u", c->target->port);
-    set_state(c, CONN_RESOLVING);
-    c->resolving = h2o_hostinfo_getaddr(&c->ctx->receivers.hostinfo_getaddr,
-                                        h2o_iovec_init(c->target->host, strlen(c->target->host)),
-                                        h2o_iovec_init(port, strlen(port)), AF_UNSPEC, SOCK_STREAM, IPPROTO_TCP,
-                                        AI_ADDRCONFIG | AI_NUMERICSERV, on_resolved, c);
+    connect_to_host(c);
 }
 
 struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target *target, uint64_t timeout_ms,
@@ -429,6 +455,8 @@ void redis_conn_tick(struct redis_conn *c, uint64_t now_ms)
 {
     if (c->state == CONN_FAILED) {
         conn_lost(c, c->failure, false);
+    } else if (c->state == CONN_RESOLVING) {
+        tick_resolving(c, now_ms);
     } else if (c->state != CONN_READY) {
         if (now_ms > c->state_since_ms + c->timeout_ms)
             conn_lost(c, "connecting took longer than REDIS_TIMEOUT", false);

@@ -119,7 +119,7 @@ async def test_without_descriptors_clients_are_told_and_nothing_spins(belfry, fe
     while time.monotonic() - began < 2:
         await answers_pings(kept[0])
         await asyncio.sleep(0.2)
-    assert cpu_seconds(server) - before < 0.5 * (time.monotonic() - began)
+    assert cpu_seconds(server) - before < 0.2 * (time.monotonic() - began)
     assert len(os.listdir(f"/proc/{server.pid}/fd")) == 120
 
     for each in idle:

@@ -215,6 +215,46 @@ async def test_a_full_redis_refuses_events_and_keeps_the_clients(belfry, redis_s
         assert [e["type"] for e in client.events()] == ["the.end"]
 
 
+@pytest.mark.parametrize("kind, gaps", [("normal", 0), ("pubsub", 1)])
+async def test_one_of_the_two_connections_breaks(belfry, redis_server, kind, gaps):
+    """Commands are repeated on the next connection; only a lost subscription is a gap."""
+    server, admin = belfry(), redis_server.client()
+    async with await Client.connect(server, token(user())) as client:
+        await client.welcome()
+        for n in range(3):
+            assert admin.client_kill_filter(_type=kind, skipme=True) >= 1
+            answers = [in_thread(post, server, "meanwhile", {"n": n}) for _ in range(3)]
+            accepted = [await asyncio.to_thread(answer) for answer in answers]
+            assert [answer.status_code for answer in accepted] == [202] * 3
+            await healthy_again(server, client)
+            if gaps == 0:
+                came = [e["event_id"] for e in client.events() if e["type"] == "meanwhile" and e["data"]["n"] == n]
+                assert sorted(came, key=order) == came and set(came) == {a.json()["event_id"] for a in accepted}
+        assert [f["type"] for f in client.frames].count("resync_required") == 3 * gaps
+        assert not server.logs("publish_failed")
+
+
+async def test_a_subscriber_that_redis_gave_up_on_is_a_gap(belfry, redis_server):
+    slow, other, admin = belfry(), belfry(), redis_server.client()
+    admin.config_set("client-output-buffer-limit", "pubsub 3mb 0 0")
+    async with await Client.connect(slow, token(user())) as client, await Client.connect(other, token(user())) as quick:
+        await client.welcome()
+        await quick.welcome()
+        slow.pause()
+        for n in range(12):
+            events = [{"type": "big", "data": {"n": n, "pad": "x" * 60000}, "audience": "broadcast"}] * 14
+            answer = await asyncio.to_thread(other.rest, "POST", "/events/batch", PUBLISHER, json={"events": events})
+            assert answer.status_code == 202
+            await quick.next("big", n=n)
+        slow.resume()
+        await told_to_resync(client)
+        await healthy_again(slow, client)
+        ids = [order(f["event_id"]) for f in client.frames]
+        assert ids == sorted(ids)
+        # A worker that keeps up has missed nothing.
+        assert "resync_required" not in [f["type"] for f in quick.frames]
+
+
 # ---- Redis forgets
 
 

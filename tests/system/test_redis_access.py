@@ -1,11 +1,14 @@
 """Which Redis belfry accepts, how it logs in, and the one that it brings itself."""
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
+import threading
 import time
 
 import pytest
@@ -184,6 +187,68 @@ def test_nothing_at_the_address_is_waited_for(belfry, another_redis):
     assert server.rest("GET", "/livez", surface="metrics").status_code == 200
     redis.start()
     wait_for(server.ready, 15, "readiness")
+
+
+@pytest.fixture
+def fake_redis():
+    """fake_redis(talk) listens; talk(socket) speaks with each connection, in a thread. Returns its URL."""
+    listeners = []
+
+    def start(talk):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+        kept = []
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    kept.append(connection)
+                    with contextlib.suppress(OSError):
+                        talk(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return "redis://127.0.0.1:%d" % listener.getsockname()[1]
+
+    yield start
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+TALKS = {
+    "nothing": lambda s: None,
+    "a closed door": lambda s: s.close(),
+    "HTTP": lambda s: s.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    "noise": lambda s: s.sendall(bytes(range(256)) * 100),
+    "answers too many": lambda s: s.sendall(b"+OK\r\n" * 1000),
+    "a bulk that never ends": lambda s: s.sendall(b"+OK\r\n$500000000\r\n" + b"x" * 100000),
+    "arrays in arrays": lambda s: s.sendall(b"*1\r\n" * 1000),
+    "an INFO of nothing": lambda s: s.sendall(b"+OK\r\n" + b"$0\r\n\r\n" * 3),
+    "numbers": lambda s: s.sendall(b":1\r\n" * 10),
+    "loading": lambda s: s.sendall(b"-LOADING Redis is loading the dataset in memory\r\n" * 10),
+}
+
+
+@pytest.mark.parametrize("kind", TALKS)
+def test_what_is_no_redis_is_refused_and_tried_again(belfry, fake_redis, kind):
+    server = belfry({"REDIS_URL": fake_redis(TALKS[kind]), "REDIS_TIMEOUT": "300ms", "WORKERS": "2"}, ready=False)
+    if kind == "an INFO of nothing":
+        ended(server, 2, "older than 6.2")
+        return
+    server.wait_log("redis_lost")
+    wait_for(lambda: len(server.logs("listening")) == 2, 15, "the listening lines")
+    server.addresses = {line["surface"]: line["address"] for line in server.logs("listening")}
+    assert not server.ready()
+    assert post(server).status_code == 503
+    assert server.stop() == 0
+
+
+def test_a_name_is_resolved_and_one_that_cannot_be_is_told(belfry, redis_server):
+    assert belfry({"REDIS_URL": f"redis://localhost:{redis_server.port}/0"}).publish("some.event", {})["receivers"] == 1
+    nowhere = started_unready(belfry, {"REDIS_URL": "redis://no-such-host.invalid:6379", "REDIS_TIMEOUT": "1s"})
+    assert "resolved" in nowhere.wait_log("redis_lost")["reason"]
+    assert nowhere.stop() == 0
 
 
 # ---- the embedded one

@@ -435,3 +435,25 @@ async def test_a_request_that_never_ends_is_closed(belfry):
         began = time.monotonic()
         assert await silent.at_end(15) and await half.at_end(15)
         assert time.monotonic() - began > 5
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_who_waits_to_be_accepted_at_the_end_is_answered(belfry, workers, number):
+    """Closing a listener resets those in its queue: it has to be emptied first."""
+    server = belfry({"WORKERS": str(workers)})
+    host, port = server.host_port
+    server.pause()
+    waiting = []
+    for _ in range(200):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /openapi.yaml HTTP/1.1\r\nHost: x\r\n\r\n")
+        waiting.append((reader, writer))
+    server.signal(number)
+    server.resume()
+    async with asyncio.timeout(15 * PATIENCE):
+        for reader, writer in waiting:
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+    await asyncio.to_thread(wait_for, lambda: not server.running, 10, "its end")
+    assert server.process.returncode == 0
