@@ -246,6 +246,52 @@ async def test_large_and_many_events_pass_through_tls_in_order(belfry, folder):
     await client.close()
 
 
+async def wss_raw(server, context):
+    """A client on TLS that reads only when it is told to, in small pieces."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, server.host_port)
+    raw = Raw(*await asyncio.open_connection(sock=sock, ssl=context, server_hostname="localhost", limit=8192))
+    status, _, _ = await raw.handshake(server, Authorization=f"Bearer {token(user())}")
+    assert status == 101
+    await raw.next("welcome")
+    return raw
+
+
+async def test_slow_and_vanishing_readers_behind_tls(belfry, folder):
+    ca = make_ca(folder)
+    make_certificate(folder, "live")
+    server = belfry({"TLS_CERT_FILE": folder / "live.pem", "TLS_KEY_FILE": folder / "live.key", "TAPE_BYTES": "512K",
+                     "PING_INTERVAL": "90s", "PONG_TIMEOUT": "100s"})
+    context = ssl.create_default_context(cafile=str(ca))
+    https = server.http("/").replace("http://127.0.0.1", "https://localhost")
+    slow = [await wss_raw(server, context) for _ in range(6)]
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {PUBLISHER}"
+        session.verify, session.trust_env = str(ca), False  # an environment with a CA of its own would win
+        for call in range(40):
+            events = [{"type": "big", "data": {"n": call * 14 + i, "pad": "x" * 59900}, "audience": "broadcast"} for i in range(14)]
+            answer = await asyncio.to_thread(session.post, https + "events/batch", json={"events": events}, timeout=10 * PATIENCE)
+            assert answer.status_code == 202, answer.text
+            if call == 20:  # in the middle of what is being written to them
+                for raw in slow[3:]:
+                    raw.writer.transport.abort()
+        for raw in slow[:3]:
+            numbers = []
+            while (message := json.loads((await raw.read_frame(10))[1]))["type"] == "big":
+                numbers.append(message["data"]["n"])
+            assert message["type"] == "resync_required", message["type"]
+            assert numbers == list(range(len(numbers))) and len(numbers) < 560
+        last = (await asyncio.to_thread(session.post, https + "events", json=BODY, timeout=10 * PATIENCE)).json()["event_id"]
+        for raw in slow[:3]:
+            # A reader as slow as this may have been told more than once; after the last time it is live.
+            while (message := json.loads((await raw.read_frame(10))[1]))["type"] != "some.event":
+                assert message["type"] in ("big", "resync_required")
+            assert message["event_id"] == last
+            await raw.close()
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_plain_http_on_the_tls_port_is_no_answer_and_no_harm(belfry, folder):
     ca = make_ca(folder)
