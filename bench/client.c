@@ -33,9 +33,9 @@ static void lose(struct client *c, client_news_fn *news, void *data)
 {
     if (c->state == CLIENT_LOST)
         return;
+    news(c, CLIENT_GONE, data);
     c->state = CLIENT_LOST;
     close(c->fd);
-    news(c, CLIENT_GONE, data);
 }
 
 void client_send_request(struct client *c, struct str token, client_news_fn *news, void *data)

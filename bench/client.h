@@ -19,7 +19,7 @@ struct client {
 };
 
 enum client_news { CLIENT_NOTHING, CLIENT_OPENED, CLIENT_EVENT, CLIENT_GONE };
-/* Told once for each piece of news, with the client in its new state. */
+/* Told once for each piece of news, with the client in its new state; of one that is gone, in its last. */
 typedef void client_news_fn(struct client *c, enum client_news news, void *data);
 
 /* Starts to connect the index-th client, from one of several addresses 127.0.0.x so that ports last. 0, or -1 with

@@ -83,6 +83,7 @@ static void on_news(struct client *c, enum client_news news, void *data)
     if (news == CLIENT_EVENT) {
         on_event(b, c);
     } else if (news == CLIENT_GONE) {
+        b->open -= c->state == CLIENT_OPEN;
         ++b->lost;
     } else if (news == CLIENT_OPENED) {
         ++b->open;
@@ -116,7 +117,7 @@ static void answer(struct bench *b, const char *error)
     b->command = IDLE;
     printf("{\"clients\":%u,\"open\":%u,\"lost\":%u,\"published\":%llu,\"delivered\":%llu,\"refused\":%llu,"
            "\"seconds\":%.3f,\"error\":%s}\n",
-           b->n, b->open - b->lost, b->lost, (unsigned long long)b->published, (unsigned long long)b->delivered,
+           b->n, b->open, b->lost, (unsigned long long)b->published, (unsigned long long)b->delivered,
            (unsigned long long)b->publisher.refused, (double)(now_us() - b->started_us) / 1e6, error);
     fflush(stdout);
 }
@@ -195,8 +196,8 @@ static void open_client(struct bench *b)
 static void publish(struct bench *b)
 {
     b->sent_us[b->published] = now_us();
-    b->receivers[b->published++] = b->open - b->lost;
-    b->owed += b->open - b->lost;
+    b->receivers[b->published++] = b->open;
+    b->owed += b->open;
     if (publisher_send(&b->publisher) != 0)
         die("publishing");
 }
