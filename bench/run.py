@@ -142,12 +142,17 @@ class Clients(Child):
         self.ask("connect 1 100")  # what the first one touches is not counted
         time.sleep(0.3)
         rss, cpu = self.server.rss(), self.server.cpu_ns()
+        self.rss_at_start, self.connected = rss, n - 1
         answer = self.ask(f"connect {n - 1} {rate}")
         cpu = self.server.cpu_ns() - cpu
         time.sleep(1)
         report = self.ask("report")
-        return {"bytes": (self.server.rss() - rss) / (n - 1), "cpu_us": cpu / (n - 1) / 1000,
+        return {"bytes": self.bytes_each(), "cpu_us": cpu / (n - 1) / 1000,
                 "rate": (n - 1) / answer["seconds"], "welcome_ms": report["connect"]}
+
+    def bytes_each(self):
+        """By how much the server has grown, for each connection, since before the first."""
+        return (self.server.rss() - self.rss_at_start) / self.connected
 
     def broadcast(self, n, every_ms):
         """Returns the server's CPU in µs for each delivery."""
@@ -176,7 +181,7 @@ def measure_many(options, folder, redis, users):
             for name, clients in sides.items():
                 report = clients.ask("report")
                 result[name].update(delivery_us=statistics.median(rounds[name]), delivery_us_rounds=rounds[name],
-                                    last_ms=report["last"])
+                                    last_ms=report["last"], bytes_later=clients.bytes_each())
         return result
 
 
@@ -221,6 +226,7 @@ def rows(result):
     db, df = latency["belfry"]["delivery"], latency["floor"]["delivery"]
     return [
         row("memory per idle connection, distinct users", b["bytes"], None, "<= 1,024 B", 1024, "B"),
+        row("the same after all broadcasts and pings", b["bytes_later"], None, "<= 1,024 B", 1024, "B"),
         row("memory per idle connection, one user", one["belfry"]["bytes"], None, "<= 1,024 B", 1024, "B"),
         row("CPU per delivery, all clients, once a second", b["delivery_us"], f["delivery_us"], "<= 1.3 x",
             1.3 * f["delivery_us"], "us"),
