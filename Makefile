@@ -91,7 +91,7 @@ compile_commands.json: Makefile $(SRCS) $(UNIT_SRCS)
 # Tests. What a sanitizer finds ends the program; it is given more patience.
 SAN_ENV := $(if $(filter address,$(SAN)),ASAN_OPTIONS=handle_segv=2:handle_abort=2:handle_sigbus=2:handle_sigill=2:handle_sigfpe=2 \
            UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 TEST_PATIENCE=3) \
-           $(if $(filter thread,$(SAN)),TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=0:exitcode=66 TEST_PATIENCE=4 TEST_WORKERS=2)
+           $(if $(filter thread,$(SAN)),TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=0:exitcode=66 TEST_PATIENCE=4)
 # ThreadSanitizer wants the addresses where it expects them; where the kernel does not let us ask, it may still be content.
 RUN := $(if $(filter thread,$(SAN)),$(shell setarch -R true 2>/dev/null && echo setarch -R))
 # Targets that are made of several makes use all CPUs, unless told otherwise.

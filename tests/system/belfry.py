@@ -176,7 +176,7 @@ class Belfry(Process):
             "METRICS_LISTEN": "127.0.0.1:0",
             "SECRET_KEY": SECRET,
             "LOG_FORMAT": "json",
-            "WORKERS": os.environ.get("TEST_WORKERS", "1"),
+            "WORKERS": "1",
             "DRAIN_SECONDS": "0",  # tests end more often than they look at how a server ends
             **env,
         }

@@ -11,7 +11,7 @@ import requests
 
 import belfry as processes
 from belfry import PATIENCE, token, wait_for
-from clients import TEXT, Client, Raw, user
+from clients import CLOSE, TEXT, Client, Raw, user
 
 KEYS = ["first: a secret of this test that is long enough, 0123456789", "second: a secret of this test that is long enough, 0123456789"]
 API_KEY = "k" * 40
@@ -231,7 +231,7 @@ async def test_tls_certificates_change_under_handshakes(belfry, files):
 
 
 async def test_frames_of_all_kinds_meet_on_two_workers(belfry, files):
-    server = start(belfry, files, PING_INTERVAL="1s", PONG_TIMEOUT="60s", CLIENT_RATE="10000/s burst 10000")
+    server = start(belfry, files, PING_INTERVAL="1s", PONG_TIMEOUT="600s", CLIENT_RATE="10000/s burst 10000")
     raws = [await Raw.websocket(server, signed(0, "everybody")) for _ in range(10)]
     for raw in raws:
         await raw.next("welcome", 10)
@@ -243,6 +243,7 @@ async def test_frames_of_all_kinds_meet_on_two_workers(belfry, files):
         ids, acks = [], 0
         while len(ids) < 1000 or acks < 100:
             opcode, payload = await raw.read_frame(20)
+            assert opcode != CLOSE, payload
             message = json.loads(payload) if opcode == TEXT else {"type": "frame"}
             assert message["type"] in ("some.event", "ack", "ping", "frame"), message
             if message["type"] == "some.event":
