@@ -153,8 +153,9 @@ async def test_a_master_that_becomes_a_replica_is_left(belfry, redis_server, ano
         await client.welcome()
         redis_server.client().execute_command("REPLICAOF", "127.0.0.1", elsewhere.port)
         answer = await asyncio.to_thread(post, server)
-        assert answer.status_code == 503
-        assert answer.json()["type"].rsplit(":", 1)[1] in ("redis-read-only", "redis-away", "redis-loading")
+        # Where a canary has met the replica first, the connection is left with this event on its way.
+        assert (answer.status_code, answer.json()["type"].rsplit(":", 1)[1]) in (
+            (503, "redis-read-only"), (503, "redis-away"), (503, "redis-loading"), (504, "outcome-unknown"))
         await asyncio.to_thread(wait_for, lambda: post(server).json()["type"].endswith(":redis-away"), 10, "redis-away")
         assert server.rest("GET", "/ws/health").status_code == 503
         redis_server.client().execute_command("REPLICAOF", "NO", "ONE")

@@ -234,7 +234,8 @@ async def test_frames_of_all_kinds_meet_on_two_workers(belfry, files):
     server = start(belfry, files, PING_INTERVAL="1s", PONG_TIMEOUT="600s", CLIENT_RATE="10000/s burst 10000")
     raws = [await Raw.websocket(server, signed(0, "everybody")) for _ in range(10)]
     for raw in raws:
-        await raw.next("welcome", 10)
+        await raw.next("welcome", 10)  # of all, before the first event: what was published before a welcome is not its client's
+    for raw in raws:
         for n in range(100):
             await raw.send_message("some.event", data={"n": n}, audience="broadcast" if n % 2 else {"user": "everybody"}, event_id=str(n))
     # Everybody hears everybody: 10 clients × 100 events, and the acks of the own ones.
