@@ -1,4 +1,4 @@
-/* REST of one worker: answers the calls of CONTRACT 4 that server/router.c dispatches. It never learns of WebSockets
+/* REST of one worker: answers the calls of openapi.yaml that server/router.c dispatches. It never learns of WebSockets
  * but by counts, and waits for pubsub/ without blocking. Everything happens on the worker's thread. */
 #ifndef API_API_H
 #define API_API_H

@@ -7,7 +7,7 @@
 #define REDIS_DEFAULT_PORT 6379
 #define SENTINEL_DEFAULT_PORT 26379
 
-/* The forms of CONTRACT 2:
+/* The forms of REDIS_URL (docs/configuration.md):
  *   embedded
  *   redis://[user:pass@]host[:port][/db]   (rediss:// with TLS)
  *   unix://[user:pass@]/path[?db=N]
