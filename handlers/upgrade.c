@@ -4,12 +4,10 @@
 #include "core/http_fields.h"
 #include "core/http_request.h"
 #include "core/origin.h"
+#include "core/random_id.h"
 #include <h2o/http1.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define CONNECTION_ID_LEN 22
 
 /* --- the request's fields -------------------------------------------------------------------------------------------
  */
@@ -169,16 +167,6 @@ static struct credentials_found find_token(const struct edge *e, h2o_req_t *req)
 /* --- the upgrade ----------------------------------------------------------------------------------------------------
  */
 
-static void make_connection_id(char dst[CONNECTION_ID_LEN])
-{
-    static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-    unsigned char random[CONNECTION_ID_LEN];
-    if (RAND_bytes(random, sizeof(random)) != 1)
-        abort();
-    for (size_t i = 0; i < CONNECTION_ID_LEN; ++i)
-        dst[i] = alphabet[random[i] & 63];
-}
-
 static void on_upgraded(void *data, h2o_socket_t *sock, size_t reqsize)
 {
     struct ws_conn *c = data;
@@ -259,7 +247,7 @@ static void note_position(struct ws_conn *c, struct str last_event_id)
 static void open_conn(struct edge *e, h2o_req_t *req, const struct token_claims *claims, const struct visitor *v,
                       bool belfry_v1)
 {
-    char id[CONNECTION_ID_LEN];
+    char id[RANDOM_ID_LEN];
     struct ws_conn *c = conn_create(e);
     c->belfry_v1 = belfry_v1;
     c->scopes = (uint8_t)claims->scopes;
@@ -267,7 +255,7 @@ static void open_conn(struct edge *e, h2o_req_t *req, const struct token_claims 
     atomic_fetch_add_explicit(&e->shared->connections, 1, memory_order_relaxed);
     c->deadline_ms = e->now_ms + SUBSCRIBE_TIMEOUT_MS;
     c->next_ping_ms = e->now_ms + e->config->ping_interval_ms;
-    make_connection_id(id);
+    random_id(id);
     conn_follow(c, (struct str){claims->sub, claims->sub_len}, (struct str){id, sizeof(id)});
     conn_plan_leave(c);
     conn_set_expiry(c, claims->exp);

@@ -3,6 +3,7 @@
 #define PUBSUB_INTERNAL_H
 
 #include "core/mark.h"
+#include "core/random_id.h"
 #include "pubsub/link.h"
 #include "pubsub/pubsub.h"
 #include "pubsub/script_call.h"
@@ -11,7 +12,6 @@
 #define CANARY_PERIOD_MS 10000
 /* A canary that does not come back for this long proves that the subscription delivers nothing. */
 #define CANARY_LOST_MS 15000
-#define NODE_ID_LEN 22
 
 /* Those who wait for a read of the head. */
 struct head_waiter {
@@ -83,7 +83,7 @@ struct pubsub {
     const struct pubsub_callbacks *callbacks;
     void *data;
     unsigned worker;
-    char node_id[NODE_ID_LEN + 1];
+    char node_id[RANDOM_ID_LEN + 1];
     uint64_t started_ms; /* unix, for the lease */
 
     struct link commands, subscriber;

@@ -1,20 +1,8 @@
 /* One worker's way to Redis: two connections and what holds them together. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static void make_node_id(char dst[NODE_ID_LEN + 1])
-{
-    static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-    unsigned char random[NODE_ID_LEN];
-    if (RAND_bytes(random, sizeof(random)) != 1)
-        abort();
-    for (size_t i = 0; i < NODE_ID_LEN; ++i)
-        dst[i] = alphabet[random[i] & 63];
-    dst[NODE_ID_LEN] = '\0';
-}
 
 static void on_commands_up(void *data)
 {
@@ -81,7 +69,7 @@ struct pubsub *pubsub_create(h2o_context_t *ctx, const struct config *config, st
     p->worker = worker;
     p->started_ms = clock_unix_ms();
     p->commands_down_since_ms = clock_monotonic_ms();
-    make_node_id(p->node_id);
+    random_id(p->node_id); /* the byte behind it is zero already */
     snprintf(name, sizeof(name), "belfry-%s-subscriber", p->node_id);
     link_init(&p->subscriber, ctx, config, name, &subscriber_link_callbacks, p);
     snprintf(name, sizeof(name), "belfry-%s-commands", p->node_id);
@@ -98,7 +86,7 @@ static void give_up_lease(struct pubsub *p)
     buf_printf(&nodes, "%snodes", p->config->redis_prefix);
     const char *del[] = {"DEL", lease.p}, *zrem[] = {"ZREM", nodes.p, p->node_id};
     redis_conn_command(p->commands.conn, NULL, NULL, 2, del, (size_t[]){3, lease.n});
-    redis_conn_command(p->commands.conn, NULL, NULL, 3, zrem, (size_t[]){4, nodes.n, NODE_ID_LEN});
+    redis_conn_command(p->commands.conn, NULL, NULL, 3, zrem, (size_t[]){4, nodes.n, RANDOM_ID_LEN});
     redis_conn_flush(p->commands.conn);
     buf_free(&lease);
     buf_free(&nodes);
