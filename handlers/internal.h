@@ -10,6 +10,7 @@
 #define HANDLERS_INTERNAL_H
 
 #include "core/frame.h"
+#include "core/history.h"
 #include "core/message.h"
 #include "core/tape.h"
 #include "core/token.h"
@@ -32,7 +33,6 @@
 #define LINGERING_MAX 64
 
 enum conn_state { CONN_HANDSHAKING, CONN_SUBSCRIBING, CONN_CATCHING_UP, CONN_LIVE, CONN_CLOSING, CONN_CLOSED };
-enum resync_reason { RESYNC_NONE, RESYNC_UNKNOWN, RESYNC_EXPIRED };
 
 /* An encoded frame that is not on the tape. */
 struct ws_frame {

@@ -6,6 +6,7 @@
 #include "core/config.h"
 #include "core/envelope.h"
 #include "core/hub.h"
+#include "core/page.h"
 #include "core/publication.h"
 
 struct st_h2o_context_t;
@@ -22,9 +23,17 @@ struct pubsub_callbacks {
     void (*on_mark)(void *ctx);
     /* All SUBSCRIBEs of the channel are confirmed. */
     void (*on_channel_ready)(void *ctx, struct hub_channel *channel);
-    /* The subscriber connection is gone, an epoch ended or a forgery was found: every live connection has a gap. Once
-     * it is back all channels with members are subscribed again, and on_channel_ready comes for each. */
+    /* The subscriber connection is gone, an epoch ended or a forgery was found: every live connection has a gap after
+     * its position (pubsub_mark() still tells the old mark during the call). Once it is back the tape is completed
+     * (below), then all channels with members are subscribed again, and on_channel_ready comes for each. */
     void (*on_gap)(void *ctx);
+    /* The new subscriber connection is not read yet: first the tape gets what it has missed. What lies past the end of
+     * a lost history is cut off it. Returns the position after which it lacks broadcasts: its last frame's id, or where
+     * it begins. */
+    struct position (*on_history)(void *ctx, const struct history *history);
+    /* It cannot be completed without a hole: the tape is emptied and begins after `lost`. The missed broadcasts follow
+     * by on_broadcast, in order, and then on_mark with the mark at the head of that read. */
+    void (*on_tape_restart)(void *ctx, struct position lost);
 };
 
 /* `worker` is its number in the process, for logs and the name of its Redis clients; `data` goes to the callbacks. The
@@ -55,6 +64,29 @@ void pubsub_read_head(struct pubsub *p, void (*cb)(void *data, struct position h
                       void *data);
 
 struct position pubsub_mark(const struct pubsub *p);
+
+/* A log that can be read back; id is unused for the broadcast log. */
+enum event_log { EVENT_LOG_BROADCAST, EVENT_LOG_USER, EVENT_LOG_CONNECTION };
+struct event_log_ref {
+    enum event_log kind;
+    struct str id;
+};
+
+struct page_request {
+    struct position after;
+    const struct event_log_ref *logs; /* copied; 1 to PAGE_LOGS_MAX */
+    size_t n;
+    unsigned count;      /* entries per log, at most PAGE_ENTRIES_MAX */
+    uint64_t timeout_ms; /* 0: it waits for Redis as long as it takes */
+};
+/* page is valid during the call; NULL: the time is over, or the pubsub ends. */
+typedef void (*page_cb)(void *data, const struct page *page);
+/* Reads the logs in one atomic step, after this call; cb once, in a later turn. At most PAGES_IN_FLIGHT_MAX are asked
+ * of Redis at a time, the others wait in line; what a broken connection leaves unanswered is asked again. A canary
+ * follows the pages of a turn, so that the mark reaches their heads soon. No page is asked before the first canary of
+ * its connection was answered, and none is handed out of another epoch than the mark's: that is a gap first. */
+#define PAGES_IN_FLIGHT_MAX 64
+void pubsub_read_page(struct pubsub *p, const struct page_request *r, page_cb cb, void *data);
 
 /* What happened to a publish. */
 enum publish_status {
