@@ -4,8 +4,9 @@
 
 #include "core/history.h"
 
-/* Entries of one log in a page, at most; and logs in one page. */
+/* Entries of one log in a page, at most; bytes of their texts, unless one entry alone has more; logs in one page. */
 #define PAGE_ENTRIES_MAX 100
+#define PAGE_BYTES_MAX ((size_t)256 * 1024)
 #define PAGE_LOGS_MAX 3
 
 /* text is what clients get, checked as whatever comes live; without bytes (p NULL) where an entry has none to show: it
@@ -16,11 +17,14 @@ struct page_entry {
 };
 
 struct page_log {
-    bool empty;                        /* the log holds nothing at all */
-    struct position first, first_prev; /* id of the log's first entry, and of the entry that came before that one */
-    struct page_entry *entries;        /* ids increasing, all above the page's `after` */
+    bool empty; /* the log holds nothing at all */
+    /* Id of the log's first entry, and of the entry that came before that one; 0-0: none. Of an empty log both are the
+     * last entry that is known to have been in it. A first entry that does not tell what came before it counts as its
+     * own predecessor. */
+    struct position first, first_prev;
+    struct page_entry *entries; /* ids increasing, all above the page's `after` */
     size_t n;
-    bool full; /* more may follow the last entry */
+    bool full; /* more may follow the last entry; n is then at least 1 */
 };
 
 struct page {

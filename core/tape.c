@@ -109,16 +109,16 @@ static void forget_until(struct tape *t, uint64_t tail)
     t->tail = tail;
 }
 
-static bool is_in_order(const struct tape *t, struct position id)
+struct position tape_end(const struct tape *t)
 {
-    return t->index_count == 0 || position_cmp(frame(t, t->index_count - 1)->id, id) < 0;
+    return t->index_count != 0 ? frame(t, t->index_count - 1)->id : t->lost;
 }
 
 int tape_append(struct tape *t, struct position id, struct str header, struct str payload)
 {
     size_t n = header.n + payload.n;
 
-    if (n == 0 || n > t->max_bytes / 2 || !is_in_order(t, id))
+    if (n == 0 || n > t->max_bytes / 2 || position_cmp(tape_end(t), id) >= 0)
         return -1;
     forget_until(t, tape_tail_after(t, n));
     while (t->head - t->tail + n > t->cap)
@@ -185,10 +185,24 @@ bool tape_reaches(const struct tape *t, struct position p)
     return position_cmp(t->lost, p) <= 0;
 }
 
-void tape_clear(struct tape *t)
+void tape_restart(struct tape *t, struct position lost)
 {
-    t->lost = (struct position){0};
+    t->lost = lost;
     /* one further, so that a cursor at the head is overtaken too */
     t->tail = ++t->head;
     t->index_first = t->index_count = 0;
+}
+
+size_t tape_cut(struct tape *t, const struct history *h)
+{
+    size_t kept = t->index_count, before = t->index_count;
+
+    while (kept != 0 && history_judge(h, frame(t, kept - 1)->id) != RESYNC_NONE)
+        kept--;
+    if (kept != before)
+        t->head = frame(t, kept)->offset;
+    t->index_count = kept;
+    if (kept == 0 && history_judge(h, t->lost) != RESYNC_NONE)
+        t->lost = (struct position){0};
+    return before - kept;
 }

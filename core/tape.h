@@ -11,7 +11,7 @@
 #ifndef CORE_TAPE_H
 #define CORE_TAPE_H
 
-#include "core/position.h"
+#include "core/history.h"
 
 struct tape_frame {
     struct position id;
@@ -24,7 +24,7 @@ struct tape {
     uint64_t head, tail;
     struct tape_frame *index; /* ring of the frames between tail and head */
     size_t index_cap, index_first, index_count;
-    struct position lost; /* id of the last frame that was overwritten; 0-0: none since the start or tape_clear */
+    struct position lost; /* where it begins: the last id that it does not hold any more; 0-0: it has lost nothing */
 };
 
 /* max_bytes is rounded down to a power of two, at least 64 KB. */
@@ -35,7 +35,7 @@ void tape_dispose(struct tape *t);
  * room). Call it first: connections in the middle of a frame before it must copy the rest aside. */
 uint64_t tape_tail_after(const struct tape *t, size_t n);
 /* Appends one encoded frame given in two parts (header, payload). -1 and nothing done if the frame is empty
- * or larger than max_bytes / 2, or its id is not greater than the last one's. */
+ * or larger than max_bytes / 2, or its id is not greater than tape_end. */
 int tape_append(struct tape *t, struct position id, struct str header, struct str payload) MUST_CHECK;
 
 /* The bytes from `offset` to `end`, in one or two pieces; returns how many (0 if there are none; pieces not needed are
@@ -52,8 +52,14 @@ bool tape_frame_before(const struct tape *t, uint64_t offset, struct tape_frame 
 uint64_t tape_seek(const struct tape *t, struct position p);
 /* True if the tape has lost nothing that comes after `p`. */
 bool tape_reaches(const struct tape *t, struct position p);
-/* Forgets everything; offsets go on one after head, so that every old cursor counts as overtaken, the one at head too.
- * Ids may begin anywhere again. */
-void tape_clear(struct tape *t);
+/* The position after which it lacks frames: the last one's id, or where it begins. */
+struct position tape_end(const struct tape *t);
+/* Forgets everything and begins after `lost`; offsets go on one after head, so that every old cursor counts as
+ * overtaken, the one at head too. */
+void tape_restart(struct tape *t, struct position lost);
+/* Cuts off its end what is no part of the history: frames that history_judge refuses. If that is all there is, and
+ * where it begins is refused too, it begins at 0-0. Head goes back, so nobody may have a cursor beyond tape_boundary of
+ * what is left: connections have left the tape before. Returns how many frames were cut. */
+size_t tape_cut(struct tape *t, const struct history *h);
 
 #endif

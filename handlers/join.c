@@ -180,6 +180,6 @@ void edge_gap(struct edge *e)
         if (c->state == CONN_LIVE || c->state == CONN_CATCHING_UP)
             conn_catch_up(c, RESYNC_EXPIRED);
     }
-    tape_clear(&e->tape);
+    tape_restart(&e->tape, (struct position){0});
     e->lag_floor = e->tape.head;
 }

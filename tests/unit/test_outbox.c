@@ -365,7 +365,7 @@ static void what_is_left_of_a_tape_frame_survives_leaving_the_tape(void **state)
     write_exactly(&w, first - 2);
     leave(&w);
     assert_int_equal(w.conn.cursor, first);
-    tape_clear(&w.edge.tape);
+    tape_restart(&w.edge.tape, (struct position){0});
     conn_plan(&w.conn, &plan);
     assert_int_equal(plan.bytes, 2);
     write_exactly(&w, 2);

@@ -168,7 +168,7 @@ static void walk(unsigned seed, size_t max_bytes)
     tape_init(&t, max_bytes);
     for (int step = 0; step < STEPS; step++) {
         if (rand() % 1000 == 0) {
-            tape_clear(&t);
+            tape_restart(&t, (struct position){0});
             model_clear(&m);
         } else {
             step_append(&t, &m, &id);
@@ -285,7 +285,7 @@ static void a_tape_that_grows_after_it_was_cleared_keeps_its_bytes(void **state)
     tape_init(&t, m.max_bytes);
     for (uint64_t seq = 1; seq <= 900; seq++) {
         if (seq == 10 || seq == 11 || seq == 50) {
-            tape_clear(&t);
+            tape_restart(&t, (struct position){0});
             model_clear(&m);
         }
         for (size_t i = 0; i < sizeof(bytes); i++)
@@ -309,7 +309,7 @@ static void a_cleared_tape_has_overtaken_every_cursor(void **state)
     tape_init(&t, MAX_BYTES);
     assert_int_equal(append(&t, 50, 100, 'x'), 0);
     uint64_t at_head = t.head;
-    tape_clear(&t);
+    tape_restart(&t, (struct position){0});
     assert_true(at_head < t.tail);
     assert_int_equal(t.head, t.tail);
     assert_false(tape_frame_before(&t, t.head, &f));
@@ -319,9 +319,110 @@ static void a_cleared_tape_has_overtaken_every_cursor(void **state)
     tape_dispose(&t);
 }
 
+static void it_ends_where_its_last_frame_or_what_it_lost_says(void **state)
+{
+    struct tape t;
+
+    tape_init(&t, MAX_BYTES);
+    assert_int_equal(position_cmp(tape_end(&t), (struct position){0}), 0);
+    assert_int_equal(append(&t, 7, 10, 'x'), 0);
+    assert_int_equal(position_cmp(tape_end(&t), id_of(7)), 0);
+    tape_restart(&t, id_of(5));
+    assert_int_equal(position_cmp(tape_end(&t), id_of(5)), 0);
+    assert_false(tape_reaches(&t, id_of(4)));
+    assert_true(tape_reaches(&t, id_of(5)));
+    assert_int_equal(append(&t, 5, 10, 'x'), -1);
+    assert_int_equal(append(&t, 6, 10, 'x'), 0);
+    assert_int_equal(position_cmp(tape_end(&t), id_of(6)), 0);
+    tape_dispose(&t);
+}
+
+/* Epoch 1 ended at `end`. */
+static size_t cut(struct tape *t, uint64_t end)
+{
+    struct history_end ends[] = {{1, end}};
+    struct history h = {.head = {2, end, 0}, .ends = ends, .n = 1};
+
+    return tape_cut(t, &h);
+}
+
+static void frames_past_the_end_of_a_lost_history_are_cut_off(void **state)
+{
+    struct tape t;
+
+    tape_init(&t, MAX_BYTES);
+    for (uint64_t seq = 11; seq <= 20; seq++)
+        assert_int_equal(append(&t, seq, 100, 'a'), 0);
+    uint64_t tail = t.tail;
+    assert_int_equal(cut(&t, 25), 0);
+    assert_int_equal(cut(&t, 20), 0);
+    assert_int_equal(cut(&t, 19), 1);
+    assert_int_equal(cut(&t, 15), 4);
+    assert_int_equal(t.head - tail, 500);
+    assert_true(t.tail == tail);
+    assert_int_equal(position_cmp(tape_end(&t), id_of(15)), 0);
+    assert_int_equal(tape_seek(&t, id_of(15)), t.head);
+    /* What comes now takes their place. */
+    struct position next = {2, 16, 0};
+    assert_int_equal(tape_append(&t, next, STR_LIT("b"), STR_LIT("cd")), 0);
+    assert_int_equal(t.head - tail, 503);
+    assert_int_equal(position_cmp(tape_frame_at(&t, t.head - 3).id, next), 0);
+    assert_int_equal(position_cmp(tape_frame_at(&t, t.head - 4).id, id_of(15)), 0);
+    tape_dispose(&t);
+}
+
+static void a_foreign_frame_lives_as_long_as_its_seq(void **state)
+{
+    struct tape t;
+
+    tape_init(&t, MAX_BYTES);
+    assert_int_equal(append(&t, 11, 100, 'a'), 0);
+    assert_int_equal(tape_append(&t, (struct position){1, 11, 1}, STR_LIT(""), STR_LIT("f")), 0);
+    assert_int_equal(tape_append(&t, (struct position){1, 12, 1}, STR_LIT(""), STR_LIT("f")), 0);
+    assert_int_equal(cut(&t, 11), 1);
+    assert_int_equal(position_cmp(tape_end(&t), (struct position){1, 11, 1}), 0);
+    tape_dispose(&t);
+}
+
+static void where_a_tape_begins_outlives_its_frames_unless_it_is_lost_too(void **state)
+{
+    struct tape t;
+
+    tape_init(&t, MAX_BYTES);
+    tape_restart(&t, id_of(10));
+    assert_int_equal(append(&t, 12, 100, 'a'), 0);
+    assert_int_equal(append(&t, 13, 100, 'a'), 0);
+    assert_int_equal(cut(&t, 10), 2);
+    assert_int_equal(t.head, t.tail);
+    assert_int_equal(position_cmp(tape_end(&t), id_of(10)), 0);
+    assert_int_equal(append(&t, 12, 100, 'a'), 0);
+    assert_int_equal(cut(&t, 9), 1);
+    assert_int_equal(position_cmp(tape_end(&t), (struct position){0}), 0);
+    assert_int_equal(t.index_count, 0);
+    tape_dispose(&t);
+}
+
+static void what_a_tape_keeps_is_kept_whatever_became_of_its_beginning(void **state)
+{
+    struct tape t;
+
+    tape_init(&t, MAX_BYTES);
+    tape_restart(&t, (struct position){0, 5, 0}); /* of an epoch that is forgotten */
+    assert_int_equal(append(&t, 12, 100, 'a'), 0);
+    assert_int_equal(cut(&t, 12), 0);
+    assert_int_equal(position_cmp(tape_end(&t), id_of(12)), 0);
+    assert_false(tape_reaches(&t, (struct position){0, 4, 0}));
+    tape_dispose(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_ends_where_its_last_frame_or_what_it_lost_says),
+        cmocka_unit_test(frames_past_the_end_of_a_lost_history_are_cut_off),
+        cmocka_unit_test(a_foreign_frame_lives_as_long_as_its_seq),
+        cmocka_unit_test(where_a_tape_begins_outlives_its_frames_unless_it_is_lost_too),
+        cmocka_unit_test(what_a_tape_keeps_is_kept_whatever_became_of_its_beginning),
         cmocka_unit_test(a_new_tape_is_small_and_empty),
         cmocka_unit_test(the_most_is_a_power_of_two_of_at_least_64_kb),
         cmocka_unit_test(memory_doubles_only_on_demand_and_nothing_is_lost_before_the_most),
