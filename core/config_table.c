@@ -52,7 +52,7 @@ const struct config_variable config_table[] = {
          "first part of every key and channel; may hold a hash tag. Pub/Sub ignores the database number, so a database other "
          "than 0 with the default prefix is an error"),
     NUMBER(duration, "REDIS_TIMEOUT", redis_timeout_ms, "2s", 50, 1 * MINUTES, 0, "connect, and the longest wait for a reply"),
-    NUMBER(count, "REDIS_WAIT_REPLICAS", redis_wait_replicas, "0", 0, 16, CONFIG_OFF | CONFIG_LATER,
+    NUMBER(count, "REDIS_WAIT_REPLICAS", redis_wait_replicas, "0", 0, 16, CONFIG_OFF,
            "a 2xx waits until this many replicas hold the event"),
     TEXT(path, "REDIS_CA_FILE", redis_ca_file, NULL, TEXT_MAX, CONFIG_EXPLICIT | CONFIG_LATER,
          "TLS towards Redis: whom to trust"),

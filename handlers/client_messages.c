@@ -68,7 +68,7 @@ struct client_publish {
 
 static enum error_code error_of(enum publish_status status)
 {
-    if (status == PUBLISH_OUTCOME_UNKNOWN)
+    if (status == PUBLISH_OUTCOME_UNKNOWN || status == PUBLISH_REPLICAS_BEHIND)
         return ERROR_OUTCOME_UNKNOWN;
     return status == PUBLISH_FAILED ? ERROR_INTERNAL : ERROR_NOT_ACCEPTED;
 }

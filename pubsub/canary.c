@@ -52,7 +52,7 @@ static void on_error(struct pubsub *p, struct str text)
     p->canary.wanted = false;
     p->canary.next_ms = clock_monotonic_ms() + RETRY_MS;
     if (error == SCRIPT_ERROR_READONLY)
-        link_restart(&p->commands, "Redis has become a replica");
+        pubsub_leave(p, "Redis has become a replica");
 }
 
 static void answer_waiters(struct pubsub *p, const struct script_canary_reply *r)

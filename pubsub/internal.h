@@ -57,9 +57,20 @@ struct subscriber_state {
 struct publish_entry;
 
 struct publisher_state {
-    struct publish_entry *first, *last; /* those that wait to be sent, in the order of arrival */
-    size_t count, bytes;                /* of all that are not answered */
-    bool loading; /* Redis did not know the script: it is being loaded, and nothing sent meanwhile */
+    struct publish_entry *first, *last; /* all that are not answered, in the order of arrival */
+    struct publish_entry *unsent;       /* none before it waits to be sent */
+    uint64_t arrivals;
+    size_t count, bytes; /* of all that are not answered */
+    bool loading;        /* Redis did not know the script: it is being loaded, and nothing sent meanwhile */
+    uint64_t down_since_ms, expire_at_ms;
+    struct log_limit log;
+};
+
+struct wait_state {
+    struct link link; /* for publishes alone, since WAIT blocks its connection */
+    bool in_flight;   /* a WAIT */
+    bool asking;      /* an INFO */
+    uint64_t ask_at_ms;
     struct log_limit log;
 };
 
@@ -87,6 +98,7 @@ struct pubsub {
     uint64_t started_ms; /* unix, for the lease */
 
     struct link commands, subscriber;
+    struct link *publishes; /* the way of publishes: commands; or wait.link, where REDIS_WAIT_REPLICAS is set */
     uint64_t commands_down_since_ms; /* 0: up */
     struct mark mark;
     uint64_t seen_epoch; /* greatest epoch that Redis has answered with */
@@ -97,6 +109,7 @@ struct pubsub {
     struct canary_state canary;
     struct subscriber_state sub;
     struct publisher_state publisher;
+    struct wait_state wait;
     struct totals_state totals;
 };
 
@@ -117,15 +130,30 @@ void canary_dispose(struct pubsub *p);
 
 /* publisher.c */
 void publisher_link_up(struct pubsub *p);
+void publisher_link_down(struct pubsub *p);
+/* What became of the events that wait for replicas; PUBLISH_AWAY: the connection is lost, they are sent again. */
+void publisher_waited(struct pubsub *p, enum publish_status status);
 void publisher_turn(struct pubsub *p, uint64_t now_ms);
 void publisher_dispose(struct pubsub *p);
+
+/* wait.c: REDIS_WAIT_REPLICAS. Nothing of it runs where that is 0. */
+void wait_init(struct pubsub *p);
+void wait_tick(struct pubsub *p, uint64_t now_ms);
+/* Ends what was sent on the publishes' link with a question after the replicas; publisher_waited tells the answer, and
+ * until then nothing more may be sent there: it would be held up behind the WAIT. */
+void wait_send(struct pubsub *p);
+bool wait_in_flight(const struct pubsub *p);
+/* Redis has fewer replicas than asked at this moment. */
+bool wait_is_hopeless(const struct pubsub *p);
 
 /* totals.c */
 void totals_dispose(struct pubsub *p);
 
 /* pubsub.c */
-/* Both connections have to reach the same Redis: if they do not, the other one is rebuilt. */
-void pubsub_compare_runs(struct pubsub *p, struct link *just_up, struct link *other);
+/* All connections have to reach the same Redis: those that do not are rebuilt. */
+void pubsub_compare_runs(struct pubsub *p, struct link *just_up);
+/* What was reached is no master any more: gives up all connections. */
+void pubsub_leave(struct pubsub *p, const char *reason);
 /* From the scripts' own replies only. Anybody may PUBLISH a payload with a giant epoch: taken over from there, the next
  * canary would open it, for good. */
 void pubsub_note_epoch(struct pubsub *p, uint64_t epoch);

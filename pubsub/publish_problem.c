@@ -12,8 +12,10 @@ static const struct publish_problem problems[] = {
                           "the Redis reached is a replica: the event was not accepted"},
     [PUBLISH_OUT_OF_MEMORY] = {503, "redis-out-of-memory", "Redis is out of memory",
                                "Redis has reached maxmemory: the event was not accepted"},
-    [PUBLISH_NO_REPLICAS] = {503, "redis-no-replicas", "Not enough replicas",
-                             "Redis has fewer replicas than min-replicas-to-write: the event was not accepted"},
+    [PUBLISH_NO_REPLICAS] =
+        {503, "redis-no-replicas", "Not enough replicas",
+         "Redis has fewer replicas than min-replicas-to-write or REDIS_WAIT_REPLICAS ask for: the event "
+         "was not accepted"},
     [PUBLISH_MISCONF] = {503, "redis-cannot-persist", "Redis cannot persist",
                          "Redis cannot write to its disk and refuses writes: the event was not accepted"},
     [PUBLISH_BUSY] = {503, "redis-busy", "Redis is busy",
@@ -23,6 +25,9 @@ static const struct publish_problem problems[] = {
                             "too many events wait for Redis already: the event was not accepted"},
     [PUBLISH_OUTCOME_UNKNOWN] = {504, "outcome-unknown", "Outcome unknown",
                                  "Redis did not answer in time: repeat with the same Idempotency-Key to be sure"},
+    [PUBLISH_REPLICAS_BEHIND] = {504, "replicas-behind", "Fewer replicas than asked",
+                                 "fewer replicas than asked hold it yet: repeat with the same Idempotency-Key to know "
+                                 "when they do"},
     [PUBLISH_FAILED] = {500, "internal-error", "Internal error", "Redis refused the event; the log says why"},
 };
 

@@ -1,10 +1,14 @@
 /* Publishing: a bounded queue in the order of arrival, sent as one pipeline, sent again when the connection breaks
  * before the reply came. A repetition is harmless: each request has an idempotency key, the caller's or one of belfry's
- * own.
+ * own. All that are not answered stand in one list.
  *
  *      WAITING --sent--> SENT --reply--> answered
- *         ^                |
- *         `-- link lost ---'      deadline: 503 if it was never sent, else 504 */
+ *         ^               |`--reply, but replicas have to hold it too--> HELD --WAIT's reply (wait.c)--> answered
+ *         |               |                                               |
+ *         `-- link lost --+-----------------------------------------------'
+ *
+ * Every state has a deadline: 503 if it was never sent, else 504. What is answered while its reply is still due is
+ * ENDED until that comes. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
 #include "pubsub/script_reply.h"
@@ -13,46 +17,73 @@
 
 #define QUEUE_MAX 100000
 #define QUEUE_BYTES_MAX ((size_t)64 * 1024 * 1024)
+/* How often those that have waited long are looked over. */
+#define EXPIRE_MS 10
+
+enum entry_state { ENTRY_WAITING, ENTRY_SENT, ENTRY_HELD, ENTRY_ENDED };
 
 struct publish_entry {
-    struct publish_entry *next, *prev; /* while it waits */
+    struct publish_entry *next, *prev;
     struct pubsub *p;
     publish_cb cb;
     void *data;
     struct script_call call;
     size_t n;
-    uint64_t arrived_ms;
+    uint64_t arrived_ms, number; /* number: of its arrival */
+    enum entry_state state;
     bool ever_sent;
-    enum publish_status verdict; /* PUBLISH_OK: none yet; else it only waits to be told so in the next turn */
+    bool needs_replicas;            /* holds an event that is kept */
+    struct publish_result *results; /* ENTRY_HELD: what it will be answered with */
+    enum publish_status verdict;    /* PUBLISH_OK: none yet; else it only waits to be told so in the next turn */
 };
 
-/* --- the queue ------------------------------------------------------------------------------------------------------
+/* --- the list -------------------------------------------------------------------------------------------------------
  */
 
-static void wait_in_line(struct publish_entry *e)
+static void list_append(struct publish_entry *e)
 {
     struct publisher_state *q = &e->p->publisher;
-    e->next = NULL;
+    e->number = q->arrivals++;
     e->prev = q->last;
     *(q->last != NULL ? &q->last->next : &q->first) = e;
     q->last = e;
+    if (q->unsent == NULL)
+        q->unsent = e;
 }
 
-static void leave_line(struct publish_entry *e)
+static void list_remove(struct publish_entry *e)
 {
     struct publisher_state *q = &e->p->publisher;
     *(e->prev != NULL ? &e->prev->next : &q->first) = e->next;
     *(e->next != NULL ? &e->next->prev : &q->last) = e->prev;
+    if (q->unsent == e)
+        q->unsent = e->next;
 }
 
-/* Ends an entry that does not wait in line; its callback may publish again. */
+/* To be sent again, before all that came after it. */
+static void wait_again(struct publish_entry *e)
+{
+    struct publisher_state *q = &e->p->publisher;
+    free(e->results);
+    e->results = NULL;
+    e->state = ENTRY_WAITING;
+    if (q->unsent == NULL || e->number < q->unsent->number)
+        q->unsent = e;
+}
+
+/* Takes it out of the list and tells the caller, whose callback may publish again. */
 static void answer(struct publish_entry *e, enum publish_status status, const struct publish_result *results)
 {
+    bool reply_due = e->state == ENTRY_SENT;
+    list_remove(e);
     --e->p->publisher.count;
     e->p->publisher.bytes -= e->call.bytes.n;
+    e->state = ENTRY_ENDED;
     e->cb(e->data, status, results, status == PUBLISH_OK ? e->n : 0);
     script_call_free(&e->call);
-    free(e);
+    free(e->results);
+    if (!reply_due)
+        free(e);
 }
 
 /* --- replies --------------------------------------------------------------------------------------------------------
@@ -73,10 +104,10 @@ static void load_script(struct pubsub *p)
 {
     struct str text = script_text(SCRIPT_PUBLISH);
     const char *argv[] = {"SCRIPT", "LOAD", text.p};
-    if (p->publisher.loading || !p->commands.up)
+    if (p->publisher.loading || !p->publishes->up)
         return;
     p->publisher.loading = true;
-    redis_conn_command(p->commands.conn, on_loaded, p, 3, argv, (size_t[]){6, 4, text.n});
+    redis_conn_command(p->publishes->conn, on_loaded, p, 3, argv, (size_t[]){6, 4, text.n});
 }
 
 static void on_error(struct publish_entry *e, struct str text)
@@ -84,96 +115,190 @@ static void on_error(struct publish_entry *e, struct str text)
     struct pubsub *p = e->p;
     uint64_t suppressed;
     enum script_error error = script_error_of(text);
-    enum publish_status status = script_error_status(error);
     if (error == SCRIPT_ERROR_NOSCRIPT) {
         load_script(p);
-        wait_in_line(e);
+        wait_again(e);
         return;
     }
     if (log_limit_pass(&p->publisher.log, clock_monotonic_ms(), &suppressed))
         log_event(LOG_LEVEL_ERROR, "publish_failed", LOG_U("worker", p->worker), LOG_S("reply", text),
                   LOG_U("suppressed", suppressed));
-    answer(e, status, NULL);
+    answer(e, script_error_status(error), NULL);
     if (error == SCRIPT_ERROR_READONLY)
-        link_restart(&p->commands, "Redis has become a replica");
+        pubsub_leave(p, "Redis has become a replica");
 }
 
-static void on_reply(void *data, redisReply *reply)
+/* Redis has taken it, now or before. Takes over `results`. */
+static void on_taken(struct publish_entry *e, enum script_publish_status status, struct publish_result *results)
 {
-    struct publish_entry *e = data;
+    e->results = results;
+    if (status == SCRIPT_PUBLISH_KEY_REUSED)
+        answer(e, PUBLISH_KEY_REUSED, NULL);
+    else if (e->needs_replicas)
+        e->state = ENTRY_HELD;
+    else
+        answer(e, PUBLISH_OK, results);
+}
+
+static void read_reply(struct publish_entry *e, redisReply *reply)
+{
     struct script_publish_reply r;
-    if (reply == NULL) {
-        wait_in_line(e); /* sent again on the next connection */
-        return;
-    }
     if (redis_reply_is_error(reply)) {
         on_error(e, redis_reply_str(reply));
         return;
     }
     struct publish_result *results = mem_alloc(e->n * sizeof(*results));
     if (script_publish_parse(reply, e->n, &r, results) != 0) {
+        free(results);
         on_error(e, STR_LIT("an answer of another form"));
-    } else {
-        pubsub_note_epoch(e->p, r.head.epoch);
-        answer(e, r.status == SCRIPT_PUBLISH_KEY_REUSED ? PUBLISH_KEY_REUSED : PUBLISH_OK, results);
+        return;
     }
-    free(results);
+    pubsub_note_epoch(e->p, r.head.epoch);
+    on_taken(e, r.status, results);
+}
+
+static void on_reply(void *data, redisReply *reply)
+{
+    struct publish_entry *e = data;
+    if (e->state == ENTRY_ENDED) {
+        free(e); /* its time was up */
+        return;
+    }
+    e->state = ENTRY_WAITING; /* no reply is due any more */
+    if (reply != NULL)
+        read_reply(e, reply);
+    else
+        wait_again(e);
+}
+
+void publisher_waited(struct pubsub *p, enum publish_status status)
+{
+    struct publish_entry *next;
+    uint64_t end = p->publisher.arrivals; /* whoever publishes in a callback was not meant */
+    for (struct publish_entry *e = p->publisher.first; e != NULL && e->number < end; e = next) {
+        next = e->next;
+        if (e->state != ENTRY_HELD)
+            continue;
+        if (status == PUBLISH_AWAY)
+            wait_again(e);
+        else
+            answer(e, status, status == PUBLISH_OK ? e->results : NULL);
+    }
 }
 
 /* --- sending --------------------------------------------------------------------------------------------------------
  */
 
-static void send_entry(struct publish_entry *e)
-{
-    leave_line(e);
-    e->ever_sent = true;
-    redis_conn_command(e->p->commands.conn, on_reply, e, e->call.argc, e->call.argv, e->call.argvlen);
-}
-
-/* A request may take REDIS_TIMEOUT to be sent, and once more to be answered on a second connection. PUBLISH_OK: it may
- * still wait. */
+/* A request may take REDIS_TIMEOUT to be sent, and once more to be answered. PUBLISH_OK: it has time left. */
 static enum publish_status overdue(const struct publish_entry *e, uint64_t now_ms)
 {
     uint64_t timeout = e->p->config->redis_timeout_ms;
     if (e->verdict != PUBLISH_OK)
         return e->verdict;
-    if (e->ever_sent)
-        return now_ms >= e->arrived_ms + 2 * timeout ? PUBLISH_OUTCOME_UNKNOWN : PUBLISH_OK;
-    return now_ms >= e->arrived_ms + timeout ? PUBLISH_AWAY : PUBLISH_OK;
+    if (!e->ever_sent)
+        return now_ms >= e->arrived_ms + timeout ? PUBLISH_AWAY : PUBLISH_OK;
+    if (now_ms < e->arrived_ms + 2 * timeout)
+        return PUBLISH_OK;
+    return e->state == ENTRY_HELD ? PUBLISH_REPLICAS_BEHIND : PUBLISH_OUTCOME_UNKNOWN;
 }
 
-void publisher_turn(struct pubsub *p, uint64_t now_ms)
+/* Those that have waited long stand first. */
+static void expire(struct pubsub *p, uint64_t now_ms)
 {
     struct publish_entry *next;
-    for (struct publish_entry *e = p->publisher.first; e != NULL; e = next) {
+    if (now_ms < p->publisher.expire_at_ms)
+        return;
+    p->publisher.expire_at_ms = now_ms + EXPIRE_MS;
+    for (struct publish_entry *e = p->publisher.first;
+         e != NULL && now_ms >= e->arrived_ms + p->config->redis_timeout_ms; e = next) {
         next = e->next;
         enum publish_status status = overdue(e, now_ms);
-        if (status != PUBLISH_OK) {
-            leave_line(e);
+        if (status != PUBLISH_OK)
             answer(e, status, NULL);
-        } else if (p->commands.up && !p->publisher.loading) {
+    }
+}
+
+static bool may_send(const struct pubsub *p)
+{
+    return p->publishes->up && !p->publisher.loading && !wait_in_flight(p);
+}
+
+static void send_entry(struct publish_entry *e)
+{
+    e->state = ENTRY_SENT;
+    e->ever_sent = true;
+    redis_conn_command(e->p->publishes->conn, on_reply, e, e->call.argc, e->call.argv, e->call.argvlen);
+}
+
+/* The first of those that arrived with `number` or after. */
+static struct publish_entry *arrived_since(const struct publisher_state *q, uint64_t number)
+{
+    struct publish_entry *found = NULL;
+    for (struct publish_entry *e = q->last; e != NULL && e->number >= number; e = e->prev)
+        found = e;
+    return found;
+}
+
+/* Sends what waits, and tells what is refused; the rest stays unsent. */
+void publisher_turn(struct pubsub *p, uint64_t now_ms)
+{
+    struct publish_entry *next, *left = NULL;
+    uint64_t end = p->publisher.arrivals; /* whoever publishes in a callback has to wait for the next turn */
+    bool may = may_send(p), replicas = false;
+    expire(p, now_ms);
+    for (struct publish_entry *e = p->publisher.unsent; e != NULL && e->number < end; e = next) {
+        next = e->next;
+        if (e->state != ENTRY_WAITING)
+            continue;
+        if (e->verdict != PUBLISH_OK) {
+            answer(e, e->verdict, NULL);
+        } else if (may) {
             send_entry(e);
+            replicas = replicas || e->needs_replicas;
+        } else if (left == NULL) {
+            left = e;
         }
     }
+    p->publisher.unsent = left != NULL ? left : arrived_since(&p->publisher, end);
+    if (replicas)
+        wait_send(p);
 }
 
 void publisher_link_up(struct pubsub *p)
 {
+    p->publisher.down_since_ms = 0;
     publisher_turn(p, clock_monotonic_ms());
+}
+
+void publisher_link_down(struct pubsub *p)
+{
+    if (p->publisher.down_since_ms == 0)
+        p->publisher.down_since_ms = clock_monotonic_ms();
 }
 
 /* --- asking ---------------------------------------------------------------------------------------------------------
  */
 
-/* PUBLISH_OK, or why nothing can be accepted now. */
-static enum publish_status admit(const struct pubsub *p, uint64_t now_ms)
+static bool any_kept(const struct publish_request *r)
 {
+    for (size_t i = 0; i < r->n; ++i)
+        if (r->events[i].replay)
+            return true;
+    return false;
+}
+
+/* PUBLISH_OK, or why nothing can be accepted now. */
+static enum publish_status admit(const struct publish_entry *e, uint64_t now_ms)
+{
+    const struct pubsub *p = e->p;
     if (p->closed)
         return PUBLISH_DRAINING;
     if (p->publisher.count >= QUEUE_MAX || p->publisher.bytes >= QUEUE_BYTES_MAX)
         return PUBLISH_QUEUE_FULL;
-    if (!p->commands.up && now_ms >= p->commands_down_since_ms + p->config->redis_timeout_ms)
+    if (!p->publishes->up && now_ms >= p->publisher.down_since_ms + p->config->redis_timeout_ms)
         return PUBLISH_AWAY;
+    if (e->needs_replicas && wait_is_hopeless(p))
+        return PUBLISH_NO_REPLICAS;
     return PUBLISH_OK;
 }
 
@@ -189,36 +314,40 @@ static void make_idem(struct script_idem *idem, const struct pubsub *p, const st
     script_idem_of_own(idem, random);
 }
 
+static void build_call(struct publish_entry *e, const struct publish_request *r)
+{
+    struct script_settings settings = pubsub_script_settings(e->p->config);
+    struct script_idem idem;
+    make_idem(&idem, e->p, r);
+    script_publish_build(&e->call, &settings,
+                         &(struct script_publish){
+                             .events = r->events,
+                             .n = r->n,
+                             .traceparent = r->traceparent,
+                             .now_ms = clock_unix_ms(),
+                             .seen_epoch = e->p->seen_epoch,
+                             .idem = &idem,
+                         });
+}
+
 void pubsub_publish(struct pubsub *p, const struct publish_request *r, publish_cb cb, void *data)
 {
     uint64_t now_ms = clock_monotonic_ms();
     struct publish_entry *e = mem_zalloc(sizeof(*e));
     *e = (struct publish_entry){.p = p, .cb = cb, .data = data, .n = r->n, .arrived_ms = now_ms};
-    e->verdict = admit(p, now_ms);
-    if (e->verdict == PUBLISH_OK) {
-        struct script_settings settings = pubsub_script_settings(p->config);
-        struct script_idem idem;
-        make_idem(&idem, p, r);
-        script_publish_build(&e->call, &settings,
-                             &(struct script_publish){
-                                 .events = r->events,
-                                 .n = r->n,
-                                 .traceparent = r->traceparent,
-                                 .now_ms = clock_unix_ms(),
-                                 .seen_epoch = p->seen_epoch,
-                                 .idem = &idem,
-                             });
-    }
+    e->needs_replicas = p->config->redis_wait_replicas != 0 && any_kept(r);
+    e->verdict = admit(e, now_ms);
+    if (e->verdict == PUBLISH_OK)
+        build_call(e, r);
     ++p->publisher.count;
     p->publisher.bytes += e->call.bytes.n;
-    wait_in_line(e);
+    list_append(e);
 }
 
 void publisher_dispose(struct pubsub *p)
 {
     while (p->publisher.first != NULL) {
         struct publish_entry *e = p->publisher.first;
-        leave_line(e);
         answer(e, e->ever_sent ? PUBLISH_OUTCOME_UNKNOWN : PUBLISH_DRAINING, NULL);
     }
 }

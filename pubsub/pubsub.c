@@ -1,4 +1,4 @@
-/* One worker's way to Redis: two connections and what holds them together. */
+/* One worker's way to Redis: its connections and what holds them together. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
 #include <stdio.h>
@@ -9,9 +9,10 @@ static void on_commands_up(void *data)
     struct pubsub *p = data;
     p->commands_down_since_ms = 0;
     canary_link_up(p);
-    publisher_link_up(p);
+    if (p->publishes == &p->commands)
+        publisher_link_up(p);
     log_event(LOG_LEVEL_INFO, "redis_connected", LOG_U("worker", p->worker), LOG_Z("run_id", p->commands.info.run_id));
-    pubsub_compare_runs(p, &p->commands, &p->subscriber);
+    pubsub_compare_runs(p, &p->commands);
 }
 
 static void on_commands_down(void *data, const char *reason, bool was_up, bool unfit)
@@ -22,6 +23,8 @@ static void on_commands_down(void *data, const char *reason, bool was_up, bool u
     if (p->commands_down_since_ms == 0)
         p->commands_down_since_ms = clock_monotonic_ms();
     canary_link_down(p);
+    if (p->publishes == &p->commands)
+        publisher_link_down(p);
     if (was_up || p->commands.failures == 1)
         log_event(LOG_LEVEL_WARN, "redis_lost", LOG_U("worker", p->worker), LOG_Z("reason", reason));
 }
@@ -34,10 +37,26 @@ static void on_commands_message(void *data, redisReply *reply)
 
 static const struct link_callbacks commands_link_callbacks = {on_commands_up, on_commands_down, on_commands_message};
 
-void pubsub_compare_runs(struct pubsub *p, struct link *just_up, struct link *other)
+/* The links of a worker, NULL after the last. */
+static struct link *link_at(struct pubsub *p, size_t i)
 {
-    if (other->up && strcmp(just_up->info.run_id, other->info.run_id) != 0)
-        link_restart(other, "the other connection reached another Redis");
+    struct link *all[] = {&p->commands, &p->subscriber, p->publishes != &p->commands ? p->publishes : NULL, NULL};
+    return all[i];
+}
+
+void pubsub_compare_runs(struct pubsub *p, struct link *just_up)
+{
+    struct link *l;
+    for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
+        if (l->up && strcmp(just_up->info.run_id, l->info.run_id) != 0)
+            link_restart(l, "another connection reached another Redis");
+}
+
+void pubsub_leave(struct pubsub *p, const char *reason)
+{
+    struct link *l;
+    for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
+        link_restart(l, reason);
 }
 
 void pubsub_note_epoch(struct pubsub *p, uint64_t epoch)
@@ -68,12 +87,15 @@ struct pubsub *pubsub_create(h2o_context_t *ctx, const struct config *config, st
     p->data = data;
     p->worker = worker;
     p->started_ms = clock_unix_ms();
-    p->commands_down_since_ms = clock_monotonic_ms();
+    p->commands_down_since_ms = p->publisher.down_since_ms = clock_monotonic_ms();
+    p->publishes = config->redis_wait_replicas != 0 ? &p->wait.link : &p->commands;
     random_id(p->node_id); /* the byte behind it is zero already */
     snprintf(name, sizeof(name), "belfry-%s-subscriber", p->node_id);
     link_init(&p->subscriber, ctx, config, name, &subscriber_link_callbacks, p);
     snprintf(name, sizeof(name), "belfry-%s-commands", p->node_id);
     link_init(&p->commands, ctx, config, name, &commands_link_callbacks, p);
+    if (p->publishes != &p->commands)
+        wait_init(p);
     return p;
 }
 
@@ -95,8 +117,9 @@ static void give_up_lease(struct pubsub *p)
 void pubsub_close(struct pubsub *p)
 {
     give_up_lease(p);
-    link_dispose(&p->commands);
-    link_dispose(&p->subscriber);
+    struct link *l;
+    for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
+        link_dispose(l);
     p->closed = true;
     publisher_dispose(p);
     totals_dispose(p);
@@ -112,8 +135,11 @@ void pubsub_destroy(struct pubsub *p)
 
 void pubsub_tick(struct pubsub *p, uint64_t now_ms)
 {
-    link_tick(&p->commands, now_ms);
-    link_tick(&p->subscriber, now_ms);
+    struct link *l;
+    for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
+        link_tick(l, now_ms);
+    if (p->publishes != &p->commands)
+        wait_tick(p, now_ms);
     canary_tick(p, now_ms);
     subscriber_tick(p, now_ms);
 }
@@ -122,10 +148,10 @@ void pubsub_turn(struct pubsub *p)
 {
     publisher_turn(p, clock_monotonic_ms());
     canary_turn(p);
-    if (p->commands.conn != NULL)
-        redis_conn_flush(p->commands.conn);
-    if (p->subscriber.conn != NULL)
-        redis_conn_flush(p->subscriber.conn);
+    struct link *l;
+    for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
+        if (l->conn != NULL)
+            redis_conn_flush(l->conn);
 }
 
 struct position pubsub_mark(const struct pubsub *p)
@@ -142,7 +168,7 @@ void pubsub_set_counts(struct pubsub *p, uint64_t local, uint64_t dead)
 struct pubsub_state pubsub_state(const struct pubsub *p, uint64_t now_ms)
 {
     struct pubsub_state s = {
-        .commands_connected = p->commands.up,
+        .commands_connected = p->commands.up && p->publishes->up,
         .subscriber_connected = p->subscriber.up && p->sub.broadcast_confirmed,
         .canary_age_ms = p->canary.heard_ms == 0 ? UINT64_MAX : now_ms - p->canary.heard_ms,
         .fatal = p->fatal,

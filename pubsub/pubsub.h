@@ -102,6 +102,7 @@ enum publish_status {
     PUBLISH_DRAINING,
     PUBLISH_QUEUE_FULL,      /* too many publishes wait already */
     PUBLISH_OUTCOME_UNKNOWN, /* 504: sent, no reply within REDIS_TIMEOUT */
+    PUBLISH_REPLICAS_BEHIND, /* 504: the master holds it, REDIS_WAIT_REPLICAS replicas do not yet */
     PUBLISH_FAILED,          /* 500: an error reply that is none of these; logged */
 };
 

@@ -1,5 +1,6 @@
 /* Reads the answers to INFO and judges whether this Redis can carry the order of events. */
 #include "pubsub/redis_info.h"
+#include "core/units.h"
 #include <stdlib.h>
 
 #define OLDEST_VERSION 60200
@@ -15,6 +16,28 @@ static unsigned version_number(struct str v)
     return parts[0] * 10000 + parts[1] * 100 + parts[2];
 }
 
+/* The line of a replica: `slave0:ip=…,port=…,state=online,offset=…,lag=0`, and more in later versions. */
+static bool is_replica(struct str name)
+{
+    struct str word = STR_LIT("slave");
+    return str_starts_with(name, word) && name.n > word.n && name.p[word.n] >= '0' && name.p[word.n] <= '9';
+}
+
+static bool keeps_up(struct str value)
+{
+    bool online = false;
+    uint64_t lag = UINT64_MAX;
+    while (value.p != NULL) {
+        struct str text = str_split(&value, ',');
+        struct str name = str_split(&text, '=');
+        if (str_eq(name, STR_LIT("state")))
+            online = str_eq(text, STR_LIT("online"));
+        else if (str_eq(name, STR_LIT("lag")) && units_parse_count(text, &lag) != 0)
+            lag = UINT64_MAX;
+    }
+    return online && lag <= REPLICA_LAG_MAX_S;
+}
+
 static void take_field(struct redis_info *info, struct str name, struct str value)
 {
     if (str_eq(name, STR_LIT("run_id")) && value.n < sizeof(info->run_id)) {
@@ -26,6 +49,10 @@ static void take_field(struct redis_info *info, struct str name, struct str valu
         info->master = str_eq(value, STR_LIT("master"));
     } else if (str_eq(name, STR_LIT("cluster_enabled"))) {
         info->cluster = str_eq(value, STR_LIT("1"));
+    } else if (str_eq(name, STR_LIT("connected_slaves"))) {
+        info->replicas = 0; /* their lines follow */
+    } else if (is_replica(name)) {
+        info->replicas += keeps_up(value);
     }
 }
 

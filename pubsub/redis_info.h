@@ -8,7 +8,9 @@ struct redis_info {
     char run_id[41];
     unsigned version; /* 7.0.15 is 70015 */
     bool master, cluster;
+    unsigned replicas; /* that keep up: online, and heard from within REPLICA_LAG_MAX_S */
 };
+#define REPLICA_LAG_MAX_S 10 /* as Redis' own min-replicas-max-lag */
 
 /* Fields that `text` lacks keep their value, so that the answers to INFO server, replication and cluster add up in one
  * struct. */

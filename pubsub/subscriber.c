@@ -151,7 +151,7 @@ static void on_up(void *data)
     hub_each(p->hub, resubscribe, p);
     log_event(LOG_LEVEL_INFO, "redis_subscribed", LOG_U("worker", p->worker),
               LOG_Z("run_id", p->subscriber.info.run_id));
-    pubsub_compare_runs(p, &p->subscriber, &p->commands);
+    pubsub_compare_runs(p, &p->subscriber);
 }
 
 static void on_down(void *data, const char *reason, bool was_up, bool unfit)

@@ -36,6 +36,7 @@ static void each_status_is_the_contracts(void **state)
         int expected = s == PUBLISH_OK                ? 202
                        : s == PUBLISH_KEY_REUSED      ? 422
                        : s == PUBLISH_OUTCOME_UNKNOWN ? 504
+                       : s == PUBLISH_REPLICAS_BEHIND ? 504
                        : s == PUBLISH_FAILED          ? 500
                                                       : 503;
         assert_int_equal(publish_problem((enum publish_status)s).status, expected);
@@ -53,6 +54,7 @@ static void the_text_says_what_became_of_the_event(void **state)
             assert_null(strstr(p.detail, "not accepted"));
     }
     assert_non_null(strstr(publish_problem(PUBLISH_OUTCOME_UNKNOWN).detail, "Idempotency-Key"));
+    assert_non_null(strstr(publish_problem(PUBLISH_REPLICAS_BEHIND).detail, "Idempotency-Key"));
 }
 
 int main(void)

@@ -77,6 +77,23 @@ static void a_name_without_a_value_changes_nothing(void **state)
     assert_string_equal(info.run_id, RUN_ID);
 }
 
+#define REPLICA(n, rest) "slave" #n ":ip=127.0.0.1,port=6380," rest "\r\n"
+
+static void replicas_that_keep_up_are_counted(void **state)
+{
+    struct redis_info info =
+        info_of("role:master\r\nconnected_slaves:5\r\n" REPLICA(0, "state=online,offset=14,lag=0")
+                    REPLICA(1, "state=online,offset=14,lag=10,type=replica") REPLICA(2, "state=online,offset=14,lag=11")
+                        REPLICA(3, "state=wait_bgsave,offset=0,lag=0") REPLICA(4, "state=online,offset=0,lag=-1"));
+    assert_int_equal(info.replicas, 2);
+    redis_info_read(&info, STR_LIT("role:master\r\nslaves:x\r\nslave_read_only:1\r\n"));
+    assert_int_equal(info.replicas, 2);
+    redis_info_read(&info, STR_LIT("connected_slaves:1\r\n" REPLICA(0, "state=online,offset=1,lag=1")));
+    assert_int_equal(info.replicas, 1);
+    redis_info_read(&info, STR_LIT("connected_slaves:0\r\n"));
+    assert_int_equal(info.replicas, 0);
+}
+
 static void an_absurd_version_does_not_wrap_around(void **state)
 {
     assert_in_range(info_of("redis_version:4294967296.0.0\r\n").version, 60200, 100000000);
@@ -127,6 +144,7 @@ int main(void)
         cmocka_unit_test(what_is_no_field_is_passed_over),
         cmocka_unit_test(only_whole_names_and_values_count),
         cmocka_unit_test(a_name_without_a_value_changes_nothing),
+        cmocka_unit_test(replicas_that_keep_up_are_counted),
         cmocka_unit_test(an_absurd_version_does_not_wrap_around),
         cmocka_unit_test(a_run_id_that_is_too_long_is_left_out),
         cmocka_unit_test(a_master_from_6_2_on_is_fit),
