@@ -79,6 +79,7 @@ static void on_reply(void *data, redisReply *reply)
         on_error(p, text);
     } else {
         pubsub_note_epoch(p, r.head.epoch);
+        p->canary.answered = true;
         answer_waiters(p, &r);
     }
 }
@@ -135,7 +136,7 @@ void canary_link_down(struct pubsub *p)
     for (size_t i = 0; i < s->asked.n; ++i)
         waiters_add(&s->waiting, s->asked.entries[i]);
     s->asked.n = 0;
-    s->in_flight = false;
+    s->in_flight = s->answered = false;
 }
 
 /* --- on the subscriber connection -----------------------------------------------------------------------------------
@@ -155,6 +156,7 @@ void canary_heard(struct pubsub *p, struct str payload)
     s->heard = true;
     switch (mark_canary(&p->mark, head)) {
     case MARK_CANARY_OK:
+        pages_mark_set(p);
         p->callbacks->on_mark(p->data);
         break;
     case MARK_CANARY_EPOCH:

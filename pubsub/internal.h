@@ -26,7 +26,8 @@ struct head_waiters {
 struct canary_state {
     struct head_waiters waiting, asked; /* asked: those whom the canary in flight will answer */
     bool wanted, in_flight;
-    bool by_text; /* Redis did not know the script */
+    bool answered; /* one was, on the present command connection: the epoch is open and the floor is fresh */
+    bool by_text;  /* Redis did not know the script */
     uint64_t nonce_sent, nonce_heard;
     uint64_t next_ms;     /* when the lease is due */
     uint64_t heard_ms;    /* when one last came back; 0: never */
@@ -87,6 +88,19 @@ struct totals_state {
     size_t n, cap;
 };
 
+struct page_asked;
+struct page_line {
+    struct page_asked *first, *last;
+    size_t n;
+};
+struct pages_state {
+    struct page_line waiting; /* to be sent */
+    struct page_line flight;  /* in the order in which they were sent */
+    struct page_line later;   /* refused, or of another epoch */
+    size_t timed;             /* those with a deadline */
+    struct log_limit log;
+};
+
 struct pubsub {
     h2o_context_t *ctx;
     const struct config *config;
@@ -111,12 +125,17 @@ struct pubsub {
     struct publisher_state publisher;
     struct wait_state wait;
     struct totals_state totals;
+    struct pages_state pages;
+    uint64_t
+        log_mean[EVENT_LOG_CONNECTION + 1]; /* bytes of an entry's payload, of late, by enum event_log; 0: unknown */
 };
 
 /* subscriber.c */
 extern const struct link_callbacks subscriber_link_callbacks;
 void subscriber_tick(struct pubsub *p, uint64_t now_ms);
 void subscriber_dispose(struct pubsub *p);
+/* Counts `n` payloads that no client will see. */
+void subscriber_drop(struct pubsub *p, const char *why, size_t n);
 
 /* canary.c: the first command on every new command connection, the lease's renewal and the read of the head in one. */
 void canary_link_up(struct pubsub *p);
@@ -148,6 +167,38 @@ bool wait_is_hopeless(const struct pubsub *p);
 
 /* totals.c */
 void totals_dispose(struct pubsub *p);
+
+/* log_read.c: one MULTI/EXEC on the command connection: begin, a range for each part, end. */
+/* Connected, and the connection's first canary was answered. */
+bool log_read_possible(const struct pubsub *p);
+void log_read_begin(struct pubsub *p);
+/* xrange: XRANGE or XREVRANGE. */
+void log_read_range(struct pubsub *p, const char *xrange, struct event_log_ref log, struct str from, struct str to,
+                    unsigned count);
+/* cb gets EXEC's reply: two elements for history_parse, one for each range. */
+void log_read_end(struct pubsub *p, redis_reply_cb cb, void *data);
+/* Redis' error in that reply, or a text of one's own if it has not 2 + parts elements; else STR_NONE. */
+struct str log_read_error(const redisReply *reply, size_t parts);
+/* A bound of a range that leaves `p` itself out. */
+#define LOG_BOUND_MAX (1 + POSITION_MAX)
+struct str log_bound(char dst[LOG_BOUND_MAX], struct position p);
+/* How many entries of such a log to ask for, so that they will have about `bytes`: 1 to `most`. It is told what a reply
+ * held, so that where entries are large fewer are asked for. */
+unsigned log_read_count(const struct pubsub *p, enum event_log kind, size_t bytes, unsigned most);
+void log_read_note(struct pubsub *p, enum event_log kind, size_t bytes, size_t entries);
+
+/* The mark is set and the subscriber connection is read. */
+static inline bool gap_closed(const struct pubsub *p)
+{
+    return p->mark.known;
+}
+
+/* pages.c */
+void pages_turn(struct pubsub *p);
+void pages_tick(struct pubsub *p, uint64_t now_ms);
+/* The mark is of the present epoch: pages that waited for that are asked again. */
+void pages_mark_set(struct pubsub *p);
+void pages_dispose(struct pubsub *p);
 
 /* pubsub.c */
 /* All connections have to reach the same Redis: those that do not are rebuilt. */

@@ -123,12 +123,14 @@ void pubsub_close(struct pubsub *p)
     p->closed = true;
     publisher_dispose(p);
     totals_dispose(p);
+    pages_dispose(p);
     subscriber_dispose(p);
 }
 
 void pubsub_destroy(struct pubsub *p)
 {
     publisher_dispose(p);
+    pages_dispose(p);
     canary_dispose(p);
     free(p);
 }
@@ -141,13 +143,15 @@ void pubsub_tick(struct pubsub *p, uint64_t now_ms)
     if (p->publishes != &p->commands)
         wait_tick(p, now_ms);
     canary_tick(p, now_ms);
+    pages_tick(p, now_ms);
     subscriber_tick(p, now_ms);
 }
 
 void pubsub_turn(struct pubsub *p)
 {
     publisher_turn(p, clock_monotonic_ms());
-    canary_turn(p);
+    pages_turn(p);
+    canary_turn(p); /* after the pages, so that the mark reaches their heads soon */
     struct link *l;
     for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
         if (l->conn != NULL)

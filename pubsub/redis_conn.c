@@ -17,7 +17,7 @@
 enum conn_state { CONN_RESOLVING, CONN_CONNECTING, CONN_GREETING, CONN_READY, CONN_FAILED };
 
 struct pending_reply {
-    redis_reply_cb cb; /* NULL: a PING of ours */
+    redis_reply_cb cb; /* NULL: nobody looks at it */
     void *data;
     uint64_t sent_ms;
 };
@@ -36,6 +36,7 @@ struct redis_conn {
     bool subscriber; /* has pushed something: PING is answered through on_message */
     bool ping_out;   /* a subscriber's PING waits for its pong */
     bool in_callback, closed;
+    bool paused;
     struct lookup *lookup; /* CONN_RESOLVING */
     h2o_socket_t *sock;
     redisReader *reader;
@@ -149,12 +150,10 @@ static void dispatch(struct redis_conn *c, redisReply *reply)
         p.cb(p.data, reply);
 }
 
-/* Feeds one slice and hands out what it completes. False when the connection is gone or has to go. */
-static bool feed_slice(struct redis_conn *c, const char *p, size_t n)
+/* Hands out the replies that are complete. False when the connection has to go. */
+static bool hand_out(struct redis_conn *c)
 {
-    if (redisReaderFeed(c->reader, p, n) != REDIS_OK)
-        return false;
-    for (;;) {
+    while (!c->closed && !c->paused) {
         void *reply = NULL;
         if (redisReaderGetReply(c->reader, &reply) != REDIS_OK)
             return false;
@@ -162,8 +161,32 @@ static bool feed_slice(struct redis_conn *c, const char *p, size_t n)
             return c->reader->len - c->reader->pos <= UNPARSED_MAX;
         dispatch(c, reply);
         freeReplyObject(reply);
-        if (c->closed)
-            return true;
+    }
+    return true;
+}
+
+/* The replies that a pause has left in the reader, then the socket's input, in slices. The connection may be gone
+ * afterwards. */
+static void take_input(struct redis_conn *c)
+{
+    size_t fed = 0;
+    c->in_callback = true;
+    bool good = hand_out(c);
+    while (good && !c->closed && !c->paused && fed < c->sock->input->size) {
+        size_t left = c->sock->input->size - fed, n = left < FEED_BYTES ? left : FEED_BYTES;
+        good = redisReaderFeed(c->reader, c->sock->input->bytes + fed, n) == REDIS_OK && hand_out(c);
+        fed += n;
+    }
+    c->in_callback = false;
+    if (c->closed) {
+        conn_free(c);
+        return;
+    }
+    h2o_buffer_consume(&c->sock->input, fed);
+    if (!good) {
+        snprintf(c->failure_text, sizeof(c->failure_text), "Redis sent what is not its protocol: %s",
+                 c->reader->errstr);
+        conn_lost(c, c->failure_text, false);
     }
 }
 
@@ -175,27 +198,24 @@ static void on_read(h2o_socket_t *sock, const char *err)
         return;
     }
     c->heard_ms = clock_monotonic_ms();
-    c->in_callback = true;
-    bool good = true;
-    const char *p = sock->input->bytes;
-    size_t left = sock->input->size;
-    while (good && left != 0 && !c->closed) {
-        size_t n = left < FEED_BYTES ? left : FEED_BYTES;
-        good = feed_slice(c, p, n);
-        p += n;
-        left -= n;
-    }
-    c->in_callback = false;
-    if (c->closed) {
-        conn_free(c);
+    take_input(c);
+}
+
+void redis_conn_pause(struct redis_conn *c)
+{
+    c->paused = true;
+    h2o_socket_read_stop(c->sock);
+}
+
+void redis_conn_resume(struct redis_conn *c)
+{
+    if (c->closed || !c->paused)
         return;
-    }
-    h2o_buffer_consume(&sock->input, sock->input->size);
-    if (!good) {
-        snprintf(c->failure_text, sizeof(c->failure_text), "Redis sent what is not its protocol: %s",
-                 c->reader->errstr);
-        conn_lost(c, c->failure_text, false);
-    }
+    c->paused = false;
+    c->heard_ms = clock_monotonic_ms();
+    h2o_socket_read_start(c->sock, on_read);
+    if (!c->in_callback)
+        take_input(c);
 }
 
 /* --- writing --------------------------------------------------------------------------------------------------------
@@ -463,6 +483,8 @@ void redis_conn_tick(struct redis_conn *c, uint64_t now_ms)
     } else if (c->pending_count != 0) {
         if (now_ms > c->pending[c->pending_first].sent_ms + c->timeout_ms)
             conn_lost(c, "no reply within REDIS_TIMEOUT", false);
+    } else if (c->paused) {
+        return; /* it cannot hear a sign of life */
     } else if (c->ping_out && now_ms > c->heard_ms + IDLE_MS + c->timeout_ms) {
         conn_lost(c, "no sign of life within REDIS_TIMEOUT", false);
     } else if (!c->ping_out && now_ms > c->heard_ms + IDLE_MS) {

@@ -34,14 +34,23 @@ struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target
 /* Ends it without on_closed; pending replies get NULL. Safe within its own callbacks. */
 void redis_conn_close(struct redis_conn *c);
 
-/* A command with a reply to come. */
+/* A command with a reply to come; cb may be NULL where nobody looks at it. */
 void redis_conn_command(struct redis_conn *c, redis_reply_cb cb, void *data, int argc, const char **argv,
                         const size_t *lens);
 /* A command whose replies, if any, go to on_message (SUBSCRIBE and its kin). */
 void redis_conn_push(struct redis_conn *c, int argc, const char **argv, const size_t *lens);
 void redis_conn_flush(struct redis_conn *c);
 
-/* Connect, reply and idle timers. An idle connection is asked PING, and lost if nothing comes within the timeout. */
+/* Of a READY connection without commands in flight: nothing more is read, nor handed out of what has been read already.
+ * Whoever pauses bounds the pause, since a paused connection does not notice that it is lost. May be called from
+ * on_message. */
+void redis_conn_pause(struct redis_conn *c);
+/* Hands out at once what had to wait, so that the connection may be closed and gone on return; within a callback of its
+ * own it does so after that. */
+void redis_conn_resume(struct redis_conn *c);
+
+/* Connect, reply and idle timers. An idle connection that is not paused is asked PING, and
+ * lost if nothing comes within the timeout. */
 void redis_conn_tick(struct redis_conn *c, uint64_t now_ms);
 
 /* Text of a reply's kind, for logs and errors: never NULL. */

@@ -171,10 +171,10 @@ static void on_down(void *data, const char *reason, bool was_up, bool unfit)
 /* --- what comes -----------------------------------------------------------------------------------------------------
  */
 
-static void drop(struct pubsub *p, const char *why)
+void subscriber_drop(struct pubsub *p, const char *why, size_t n)
 {
     uint64_t suppressed;
-    ++p->sub.dropped;
+    p->sub.dropped += n;
     if (log_limit_pass(&p->sub.log, clock_monotonic_ms(), &suppressed))
         log_event(LOG_LEVEL_WARN, "foreign_dropped", LOG_Z("reason", why), LOG_U("suppressed", suppressed));
 }
@@ -194,7 +194,7 @@ static void hand_on(struct pubsub *p, struct hub_channel *c, struct position id,
 static void deliver_foreign(struct pubsub *p, struct hub_channel *c, const struct envelope *e, size_t payload_len)
 {
     if (payload_len > ENVELOPE_FOREIGN_MAX) {
-        drop(p, "over 64 KB");
+        subscriber_drop(p, "over 64 KB", 1);
         return;
     }
     if (!p->mark.known)
@@ -216,7 +216,7 @@ static void on_event(struct pubsub *p, struct hub_channel *c, struct str payload
     if (why == NULL && e.own)
         verdict = mark_own(&p->mark, e.id, c != NULL ? &c->carried_seq : &p->sub.broadcast_carried);
     if (why != NULL) {
-        drop(p, why);
+        subscriber_drop(p, why, 1);
     } else if (verdict == MARK_FOREIGN) {
         deliver_foreign(p, c, &e, payload.n);
     } else if (verdict == MARK_EPOCH) {
