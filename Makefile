@@ -98,7 +98,7 @@ RUN := $(if $(filter thread,$(SAN)),$(shell setarch -R true 2>/dev/null && echo 
 PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 SUBMAKE = $(MAKE) --no-print-directory
 PYTEST = $(SAN_ENV) $(RUN) env BELFRY_BINARY=$(abspath $(B)/belfry) $(BUILD)/venv/bin/python -m pytest -q -n 2 -p no:cacheprovider
-SYSTEM_TESTS ?= tests/system
+SYSTEM_TESTS ?= tests/system tests/torture
 
 .PHONY: deps test unit system check-full lint fmt run install
 deps: ## install the Debian packages that are missing
@@ -118,7 +118,17 @@ unit: $(UNIT_BINS) ## run the unit tests
 
 system: $(B)/belfry ## run the system tests: the real binary, real servers, a real browser
 	@tests/venv.sh $(BUILD)/venv
-	@$(PYTEST) $(SYSTEM_TESTS)
+	@$(PYTEST) -c tests/system/pytest.ini $(SYSTEM_TESTS)
+
+# Faults on every side while clients and publishers go on, then a judge (tests/torture). Exit code 1 if it finds anything;
+# the folder of that run is kept in build/torture. PROFILE=failover: a master, a replica and Sentinels.
+SECONDS ?= 60
+PROFILE ?= alone
+.PHONY: torture
+torture: $(B)/belfry ## kill and break everything for SECONDS (60), by the seed SEED, and judge what was delivered
+	@tests/venv.sh $(BUILD)/venv
+	@$(SAN_ENV) $(RUN) env BELFRY_BINARY=$(abspath $(B)/belfry) $(BUILD)/venv/bin/python tests/torture/torture.py \
+	    --seconds $(SECONDS) --profile $(PROFILE) $(if $(SEED),--seed $(SEED)) $(TORTURE)
 
 # The chart, compose.yaml and the sidecar. helm is a Go program; without any Go there is nothing to test the chart with.
 .PHONY: helm-test

@@ -132,13 +132,16 @@ class RedisServer(Process):
         """Starts, or starts again on the same port and with the same data directory."""
         for _ in range(5):
             port = self.port or free_port()
-            self.spawn(["redis-server", "--port", port, "--bind", "127.0.0.1", "--unixsocket", self.socket_path,
-                        "--dir", self.dir, "--save", "", "--appendfsync", "always", *self.options], environment({}))
+            self.spawn(self.argv(port), environment({}))
             wait_for(lambda: not self.running or self.answers(), 10, "redis-server")
             if self.running:
                 self.port = port
                 return self
         raise AssertionError(f"redis-server does not start:\n{self.output()[-2000:]}")
+
+    def argv(self, port):
+        return ["redis-server", "--port", port, "--bind", "127.0.0.1", "--unixsocket", self.socket_path,
+                "--dir", self.dir, "--save", "", "--appendfsync", "always", *self.options]
 
     def answers(self):
         try:
