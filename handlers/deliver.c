@@ -39,7 +39,8 @@ static void on_broadcast(void *data, struct position id, struct str text)
     if (e->tape.head < e->lag_floor)
         e->lag_floor = e->tape.head;
     if (tape_append(&e->tape, id, header, text) != 0) {
-        edge_gap(e); /* larger than the tape: nobody can get it, so everybody is told */
+        tape_restart(&e->tape, id); /* larger than the tape: whoever has not got it has a gap */
+        edge_gap(e);
         return;
     }
     e->sweep_left = e->conns.n;
@@ -114,10 +115,28 @@ static void on_gap(void *data)
     edge_gap(data);
 }
 
+/* Nobody is live, so nobody stands on what is cut off. */
+static struct position on_history(void *data, const struct history *history)
+{
+    struct edge *e = data;
+    tape_cut(&e->tape, history);
+    e->lag_floor = e->tape.head;
+    return tape_end(&e->tape);
+}
+
+static void on_tape_restart(void *data, struct position lost)
+{
+    struct edge *e = data;
+    tape_restart(&e->tape, lost);
+    e->lag_floor = e->tape.head;
+}
+
 const struct pubsub_callbacks edge_pubsub_callbacks = {
     .on_broadcast = on_broadcast,
     .on_targeted = on_targeted,
     .on_mark = on_mark,
     .on_channel_ready = on_channel_ready,
     .on_gap = on_gap,
+    .on_history = on_history,
+    .on_tape_restart = on_tape_restart,
 };

@@ -177,9 +177,9 @@ void edge_gap(struct edge *e)
     ++e->gap_generation;
     for (size_t i = 0; i < e->conns.n; ++i) {
         struct ws_conn *c = e->conns.entries[i];
+        c->sent = conn_position(c); /* once it is not live the mark is not its own any more */
         if (c->state == CONN_LIVE || c->state == CONN_CATCHING_UP)
             conn_catch_up(c, RESYNC_EXPIRED);
     }
-    tape_restart(&e->tape, (struct position){0});
     e->lag_floor = e->tape.head;
 }

@@ -156,7 +156,6 @@ void canary_heard(struct pubsub *p, struct str payload)
     s->heard = true;
     switch (mark_canary(&p->mark, head)) {
     case MARK_CANARY_OK:
-        pages_mark_set(p);
         p->callbacks->on_mark(p->data);
         break;
     case MARK_CANARY_EPOCH:
@@ -174,7 +173,7 @@ void canary_tick(struct pubsub *p, uint64_t now_ms)
     if (now_ms >= s->next_ms || s->waiting.n != 0)
         s->wanted = true;
     uint64_t since_ms = s->heard_ms > p->sub.up_since_ms ? s->heard_ms : p->sub.up_since_ms;
-    if (p->subscriber.up && p->commands.up && now_ms > since_ms + CANARY_LOST_MS)
+    if (gap_closed(p) && p->commands.up && now_ms > since_ms + CANARY_LOST_MS)
         link_restart(&p->subscriber, "the canary does not come back");
 }
 

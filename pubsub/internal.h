@@ -48,8 +48,9 @@ struct channel_linger {
 struct subscriber_state {
     uint32_t generation; /* of the connection; channels of an older one have to be subscribed again */
     uint64_t up_since_ms;
-    bool broadcast_confirmed, node_confirmed;
     uint64_t broadcast_carried;
+    struct hub_channel **due; /* still to be subscribed on a new connection; none of them is dropped meanwhile */
+    size_t due_n, due_cap;
     struct channel_linger *linger_first, *linger_last; /* in the order of until_ms */
     uint64_t dropped;                                  /* junk from foreign publishers */
     struct log_limit log;
@@ -101,6 +102,25 @@ struct pages_state {
     struct log_limit log;
 };
 
+struct gap_entry;
+/* See gap.c. */
+enum gap_phase { GAP_DOWN, GAP_SUBSCRIBING, GAP_WAITING, GAP_READING, GAP_CLOSED };
+struct gap_state {
+    enum gap_phase phase;
+    bool first;                  /* the page asked for is the first */
+    unsigned asked;              /* its entries, at most */
+    unsigned outstanding, stale; /* replies still to come, and how many of them are of no use */
+    uint64_t progress_ms, not_before_ms;
+    struct position head;     /* of the first page */
+    struct position end;      /* after which the tape lacks broadcasts */
+    struct position expected; /* id of the next entry, backwards */
+    struct position oldest;   /* of those that were seen */
+    struct gap_entry *entries;
+    size_t n, cap;
+    struct buf texts;
+    struct log_limit log;
+};
+
 struct pubsub {
     h2o_context_t *ctx;
     const struct config *config;
@@ -125,6 +145,7 @@ struct pubsub {
     struct publisher_state publisher;
     struct wait_state wait;
     struct totals_state totals;
+    struct gap_state gap;
     struct pages_state pages;
     uint64_t
         log_mean[EVENT_LOG_CONNECTION + 1]; /* bytes of an entry's payload, of late, by enum event_log; 0: unknown */
@@ -133,6 +154,10 @@ struct pubsub {
 /* subscriber.c */
 extern const struct link_callbacks subscriber_link_callbacks;
 void subscriber_tick(struct pubsub *p, uint64_t now_ms);
+/* Subscribes some of the channels that are due. */
+void subscriber_turn(struct pubsub *p);
+/* The connection is about to be read: all channels with members are due. */
+void subscriber_gap_closed(struct pubsub *p);
 void subscriber_dispose(struct pubsub *p);
 /* Counts `n` payloads that no client will see. */
 void subscriber_drop(struct pubsub *p, const char *why, size_t n);
@@ -187,10 +212,18 @@ struct str log_bound(char dst[LOG_BOUND_MAX], struct position p);
 unsigned log_read_count(const struct pubsub *p, enum event_log kind, size_t bytes, unsigned most);
 void log_read_note(struct pubsub *p, enum event_log kind, size_t bytes, size_t entries);
 
-/* The mark is set and the subscriber connection is read. */
+/* gap.c */
+void gap_link_up(struct pubsub *p);
+void gap_link_down(struct pubsub *p);
+/* ws:broadcast is confirmed. */
+void gap_subscribed(struct pubsub *p);
+void gap_turn(struct pubsub *p, uint64_t now_ms);
+void gap_tick(struct pubsub *p, uint64_t now_ms);
+void gap_dispose(struct pubsub *p);
+/* The tape is complete up to the mark, and the subscriber connection is read. */
 static inline bool gap_closed(const struct pubsub *p)
 {
-    return p->mark.known;
+    return p->gap.phase == GAP_CLOSED;
 }
 
 /* pages.c */

@@ -124,6 +124,7 @@ void pubsub_close(struct pubsub *p)
     publisher_dispose(p);
     totals_dispose(p);
     pages_dispose(p);
+    gap_dispose(p);
     subscriber_dispose(p);
 }
 
@@ -143,15 +144,19 @@ void pubsub_tick(struct pubsub *p, uint64_t now_ms)
     if (p->publishes != &p->commands)
         wait_tick(p, now_ms);
     canary_tick(p, now_ms);
+    gap_tick(p, now_ms);
     pages_tick(p, now_ms);
     subscriber_tick(p, now_ms);
 }
 
 void pubsub_turn(struct pubsub *p)
 {
-    publisher_turn(p, clock_monotonic_ms());
+    uint64_t now_ms = clock_monotonic_ms();
+    publisher_turn(p, now_ms);
+    gap_turn(p, now_ms);
     pages_turn(p);
     canary_turn(p); /* after the pages, so that the mark reaches their heads soon */
+    subscriber_turn(p);
     struct link *l;
     for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
         if (l->conn != NULL)
@@ -173,7 +178,7 @@ struct pubsub_state pubsub_state(const struct pubsub *p, uint64_t now_ms)
 {
     struct pubsub_state s = {
         .commands_connected = p->commands.up && p->publishes->up,
-        .subscriber_connected = p->subscriber.up && p->sub.broadcast_confirmed,
+        .subscriber_connected = gap_closed(p),
         .canary_age_ms = p->canary.heard_ms == 0 ? UINT64_MAX : now_ms - p->canary.heard_ms,
         .fatal = p->fatal,
     };

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #define LINGER_MS 60000
+/* SUBSCRIBEs of a new connection that one turn sends: thousands of users must not hold up the loop. */
+#define SUBSCRIBES_PER_TURN 1000
 
 /* --- names ----------------------------------------------------------------------------------------------------------
  */
@@ -76,8 +78,8 @@ static void linger_begin(struct pubsub *p, struct hub_channel *c, uint64_t until
 
 static void subscribe(struct pubsub *p, struct hub_channel *c)
 {
-    if (!p->subscriber.up)
-        return;
+    if (!gap_closed(p))
+        return; /* it will be due then */
     if (c->generation != p->sub.generation) {
         c->generation = p->sub.generation;
         c->replies_due = 0;
@@ -90,8 +92,7 @@ static void subscribe(struct pubsub *p, struct hub_channel *c)
 
 bool pubsub_channel_ready(const struct pubsub *p, const struct hub_channel *c)
 {
-    return p->subscriber.up && p->sub.broadcast_confirmed && c->generation == p->sub.generation &&
-           c->state == CHANNEL_SUBSCRIBED;
+    return gap_closed(p) && c->generation == p->sub.generation && c->state == CHANNEL_SUBSCRIBED;
 }
 
 bool pubsub_follow(struct pubsub *p, struct hub_channel *c)
@@ -110,10 +111,10 @@ void pubsub_unfollow(struct pubsub *p, struct hub_channel *c)
 
 void subscriber_tick(struct pubsub *p, uint64_t now_ms)
 {
-    while (p->sub.linger_first != NULL && p->sub.linger_first->until_ms <= now_ms) {
+    while (p->sub.due_n == 0 && p->sub.linger_first != NULL && p->sub.linger_first->until_ms <= now_ms) {
         struct hub_channel *c = p->sub.linger_first->channel;
         linger_end(p, c);
-        bool current = p->subscriber.up && c->generation == p->sub.generation;
+        bool current = gap_closed(p) && c->generation == p->sub.generation;
         if (current && c->state == CHANNEL_SUBSCRIBING) {
             linger_begin(p, c, now_ms + LINGER_MS); /* a confirmation is still due, and would find nobody */
             continue;
@@ -128,16 +129,37 @@ void subscriber_dispose(struct pubsub *p)
 {
     while (p->sub.linger_first != NULL)
         linger_end(p, p->sub.linger_first->channel);
+    free(p->sub.due);
 }
 
 /* --- the connection comes and goes ----------------------------------------------------------------------------------
  */
 
-static void resubscribe(struct hub_channel *c, void *data)
+static void add_due(struct hub_channel *c, void *data)
 {
-    struct pubsub *p = data;
-    if (c->count != 0)
-        subscribe(p, c);
+    struct subscriber_state *s = data;
+    if (c->count == 0)
+        return;
+    if (s->due_n == s->due_cap) {
+        s->due_cap = s->due_cap == 0 ? 64 : s->due_cap * 2;
+        s->due = mem_realloc(s->due, s->due_cap * sizeof(struct hub_channel *));
+    }
+    s->due[s->due_n++] = c;
+}
+
+void subscriber_gap_closed(struct pubsub *p)
+{
+    p->sub.up_since_ms = clock_monotonic_ms(); /* from here on a canary can come back */
+    hub_each(p->hub, add_due, &p->sub);
+}
+
+void subscriber_turn(struct pubsub *p)
+{
+    for (unsigned i = 0; i < SUBSCRIBES_PER_TURN && p->sub.due_n != 0; ++i) {
+        struct hub_channel *c = p->sub.due[--p->sub.due_n];
+        if (c->count != 0 && c->generation != p->sub.generation)
+            subscribe(p, c);
+    }
 }
 
 static void on_up(void *data)
@@ -146,9 +168,9 @@ static void on_up(void *data)
     ++p->sub.generation;
     p->sub.up_since_ms = clock_monotonic_ms();
     p->sub.broadcast_carried = 0;
+    gap_link_up(p);
     push_subscription(p, "SUBSCRIBE", "broadcast", STR_LIT(""));
     push_subscription(p, "SUBSCRIBE", "node:", str_of(p->node_id));
-    hub_each(p->hub, resubscribe, p);
     log_event(LOG_LEVEL_INFO, "redis_subscribed", LOG_U("worker", p->worker),
               LOG_Z("run_id", p->subscriber.info.run_id));
     pubsub_compare_runs(p, &p->subscriber);
@@ -159,7 +181,8 @@ static void on_down(void *data, const char *reason, bool was_up, bool unfit)
     struct pubsub *p = data;
     if (unfit)
         p->fatal = reason;
-    p->sub.broadcast_confirmed = p->sub.node_confirmed = false;
+    gap_link_down(p);
+    p->sub.due_n = 0;
     p->canary.heard = false;
     p->mark.known = false;
     if (!was_up)
@@ -221,8 +244,8 @@ static void on_event(struct pubsub *p, struct hub_channel *c, struct str payload
         deliver_foreign(p, c, &e, payload.n);
     } else if (verdict == MARK_EPOCH) {
         link_restart(&p->subscriber, "a new epoch of the log began"); /* if it did: the next canary's reply tells */
-    } else {
-        hand_on(p, c, e.id, e.text);
+    } else if (c != NULL || position_cmp(e.id, p->mark.at) > 0) {
+        hand_on(p, c, e.id, e.text); /* other broadcasts have been read back already */
     }
     arena_free(&arena);
 }
@@ -230,9 +253,8 @@ static void on_event(struct pubsub *p, struct hub_channel *c, struct str payload
 static void on_confirmed(struct pubsub *p, struct str name)
 {
     if (str_eq(name, STR_LIT("broadcast"))) {
-        p->sub.broadcast_confirmed = true;
+        gap_subscribed(p);
     } else if (is_node_channel(p, name)) {
-        p->sub.node_confirmed = true;
         canary_want(p);
     } else {
         struct hub_channel *c = channel_of(p, name);
