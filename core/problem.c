@@ -15,6 +15,7 @@ static const struct {
     {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
+    {410, "Gone"},
     {413, "Content Too Large"},
     {415, "Unsupported Media Type"},
     {417, "Expectation Failed"},
@@ -65,6 +66,10 @@ void problem_json(struct buf *out, const struct problem *p)
     if (p->field.p != NULL) {
         buf_lit(out, ",\"field\":");
         buf_json_string(out, valid_prefix(p->field));
+    }
+    if (p->more.p != NULL) {
+        buf_append_char(out, ',');
+        buf_append(out, p->more);
     }
     buf_append_char(out, '}');
 }

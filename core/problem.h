@@ -15,6 +15,7 @@ struct problem {
     const char *title; /* NULL: the reason phrase of the status */
     struct str detail; /* STR_NONE: none. Cut before the first byte that is no UTF-8 */
     struct str field;  /* JSON pointer of the field at fault; STR_NONE: none; "" is the whole body */
+    struct str more;   /* further members, as they stand in an object after a comma: `"a":1,"b":2`; STR_NONE: none */
 };
 
 /* The body: one JSON object. */

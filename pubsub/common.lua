@@ -1,5 +1,5 @@
--- What the publishing script and the canary share: the head of the order, opening epochs, noting minutes, the floor.
--- It stands in front of both, so the first four KEYS are the same in both.
+-- What the scripts that write share: the head of the order, opening epochs, noting minutes, the floor. It stands in
+-- front of each of them, so the first four KEYS are the same in all.
 
 -- Before Redis 7 a script that has asked for the time may write only if its effects are replicated.
 if redis.replicate_commands then
@@ -118,6 +118,18 @@ local function check_epoch(seen, list_logs)
   return failed
 end
 
+-- A log already holds greater ids, also where its last entries were deleted: above the greatest a new epoch begins.
+local function outgrow(log)
+  local info = redis.pcall('XINFO', 'STREAM', log)
+  local least = 0
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      least = parts(info[i + 1]) + 1
+    end
+  end
+  return open_epoch(least, stored[4])
+end
+
 -- Notes the first id of each minute. Where the clock went back, what was noted for minutes that are still to come
 -- counts as of now: it lives longer, never shorter.
 local function note_minute(first_id)
@@ -167,6 +179,16 @@ local function raise_floor(ttl)
     if tonumber(ended[i + 1]) < floor then
       redis.call('HDEL', epochs_key, ended[i])
     end
+  end
+end
+
+-- Keeps what a script that gives ids has changed; `first` is the first of those that it gave.
+local function store_head(first, ttl)
+  if note_minute(first) then
+    raise_floor(ttl)
+    redis.call('HSET', head_key, 'seq', text(seq), 'last', last, 'minute', text(minute), 'floor', text(floor))
+  else
+    redis.call('HSET', head_key, 'seq', text(seq), 'last', last)
   end
 end
 

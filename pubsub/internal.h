@@ -2,6 +2,7 @@
 #ifndef PUBSUB_INTERNAL_H
 #define PUBSUB_INTERNAL_H
 
+#include "core/cursors.h"
 #include "core/mark.h"
 #include "core/random_id.h"
 #include "pubsub/link.h"
@@ -121,6 +122,20 @@ struct gap_state {
     struct log_limit log;
 };
 
+/* Cursors in one call of the script. */
+#define CURSORS_BATCH_MAX SCRIPT_CURSORS_MAX
+
+struct cursor_read;
+
+struct cursors_state {
+    struct cursors acked;                         /* not stored yet */
+    struct cursor *sent[CURSORS_BATCH_MAX];       /* in the call that is under way */
+    size_t sent_n;                                /* 0: none is */
+    bool by_text;                                 /* Redis did not know the script */
+    struct cursor_read *reads_first, *reads_last; /* those that wait to be sent */
+    struct log_limit log;
+};
+
 struct pubsub {
     h2o_context_t *ctx;
     const struct config *config;
@@ -149,6 +164,7 @@ struct pubsub {
     struct pages_state pages;
     uint64_t
         log_mean[EVENT_LOG_CONNECTION + 1]; /* bytes of an entry's payload, of late, by enum event_log; 0: unknown */
+    struct cursors_state cursors;
 };
 
 /* subscriber.c */
@@ -232,6 +248,12 @@ void pages_tick(struct pubsub *p, uint64_t now_ms);
 /* The mark is of the present epoch: pages that waited for that are asked again. */
 void pages_mark_set(struct pubsub *p);
 void pages_dispose(struct pubsub *p);
+
+/* cursors.c */
+void cursors_start(struct pubsub *p);
+void cursors_turn(struct pubsub *p, uint64_t now_ms);
+void cursors_store_due(struct pubsub *p, uint64_t now_ms);
+void cursors_end(struct pubsub *p);
 
 /* pubsub.c */
 /* All connections have to reach the same Redis: those that do not are rebuilt. */

@@ -209,18 +209,6 @@ local function append(event, settings, written)
   end
 end
 
--- A log already holds greater ids, also where its last entries were deleted: above the greatest a new epoch begins.
-local function outgrow(log)
-  local info = redis.pcall('XINFO', 'STREAM', log)
-  local least = 0
-  for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then
-      least = parts(info[i + 1]) + 1
-    end
-  end
-  return open_epoch(least, stored[4])
-end
-
 -- Gives the event its id and its place in the logs. Returns nil or an error reply.
 local function append_in_order(event, settings, written)
   local before = #written
@@ -285,12 +273,7 @@ end) or append_all(events, settings)
 if failed then
   return failed
 end
-if note_minute(events[1].id) then
-  raise_floor(settings.ttl)
-  redis.call('HSET', head_key, 'seq', text(seq), 'last', last, 'minute', text(minute), 'floor', text(floor))
-else
-  redis.call('HSET', head_key, 'seq', text(seq), 'last', last)
-end
+store_head(events[1].id, settings.ttl)
 local reply = { 'ok', epoch, seq }
 announce(events, reply)
 if ARGV[5] ~= '' then

@@ -100,9 +100,9 @@ static void on_loaded(void *data, redisReply *reply)
 
 /* Redis has lost its scripts. All publishes under way hear so: one of them loads it again, and they are sent once more.
  */
-static void load_script(struct pubsub *p)
+static void load_script(struct pubsub *p, enum script script)
 {
-    struct str text = script_text(SCRIPT_PUBLISH);
+    struct str text = script_text(script);
     const char *argv[] = {"SCRIPT", "LOAD", text.p};
     if (p->publisher.loading || !p->publishes->up)
         return;
@@ -116,7 +116,7 @@ static void on_error(struct publish_entry *e, struct str text)
     uint64_t suppressed;
     enum script_error error = script_error_of(text);
     if (error == SCRIPT_ERROR_NOSCRIPT) {
-        load_script(p);
+        load_script(p, e->call.script);
         wait_again(e);
         return;
     }
@@ -314,7 +314,7 @@ static void make_idem(struct script_idem *idem, const struct pubsub *p, const st
     script_idem_of_own(idem, random);
 }
 
-static void build_call(struct publish_entry *e, const struct publish_request *r)
+static void build_publish(struct publish_entry *e, const struct publish_request *r)
 {
     struct script_settings settings = pubsub_script_settings(e->p->config);
     struct script_idem idem;
@@ -330,18 +330,39 @@ static void build_call(struct publish_entry *e, const struct publish_request *r)
                          });
 }
 
-void pubsub_publish(struct pubsub *p, const struct publish_request *r, publish_cb cb, void *data)
+/* If it is admitted, its call has to be built before it enters the line. `kept`: replicas have to hold it too. */
+static struct publish_entry *entry_new(struct pubsub *p, size_t n, bool kept, publish_cb cb, void *data)
 {
     uint64_t now_ms = clock_monotonic_ms();
     struct publish_entry *e = mem_zalloc(sizeof(*e));
-    *e = (struct publish_entry){.p = p, .cb = cb, .data = data, .n = r->n, .arrived_ms = now_ms};
-    e->needs_replicas = p->config->redis_wait_replicas != 0 && any_kept(r);
+    *e = (struct publish_entry){.p = p, .cb = cb, .data = data, .n = n, .arrived_ms = now_ms};
+    e->needs_replicas = p->config->redis_wait_replicas != 0 && kept;
     e->verdict = admit(e, now_ms);
-    if (e->verdict == PUBLISH_OK)
-        build_call(e, r);
-    ++p->publisher.count;
-    p->publisher.bytes += e->call.bytes.n;
+    return e;
+}
+
+static void enter_line(struct publish_entry *e)
+{
+    ++e->p->publisher.count;
+    e->p->publisher.bytes += e->call.bytes.n;
     list_append(e);
+}
+
+void pubsub_publish(struct pubsub *p, const struct publish_request *r, publish_cb cb, void *data)
+{
+    struct publish_entry *e = entry_new(p, r->n, any_kept(r), cb, data);
+    if (e->verdict == PUBLISH_OK)
+        build_publish(e, r);
+    enter_line(e);
+}
+
+void pubsub_erase(struct pubsub *p, struct str user, publish_cb cb, void *data)
+{
+    struct publish_entry *e = entry_new(p, 1, true, cb, data);
+    struct script_settings settings = pubsub_script_settings(p->config);
+    if (e->verdict == PUBLISH_OK)
+        script_erase_build(&e->call, &settings, p->seen_epoch, user);
+    enter_line(e);
 }
 
 void publisher_dispose(struct pubsub *p)

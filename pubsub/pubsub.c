@@ -89,6 +89,7 @@ struct pubsub *pubsub_create(h2o_context_t *ctx, const struct config *config, st
     p->started_ms = clock_unix_ms();
     p->commands_down_since_ms = p->publisher.down_since_ms = clock_monotonic_ms();
     p->publishes = config->redis_wait_replicas != 0 ? &p->wait.link : &p->commands;
+    cursors_start(p);
     random_id(p->node_id); /* the byte behind it is zero already */
     snprintf(name, sizeof(name), "belfry-%s-subscriber", p->node_id);
     link_init(&p->subscriber, ctx, config, name, &subscriber_link_callbacks, p);
@@ -125,6 +126,7 @@ void pubsub_close(struct pubsub *p)
     totals_dispose(p);
     pages_dispose(p);
     gap_dispose(p);
+    cursors_turn(p, clock_monotonic_ms());
     subscriber_dispose(p);
 }
 
@@ -133,6 +135,7 @@ void pubsub_destroy(struct pubsub *p)
     publisher_dispose(p);
     pages_dispose(p);
     canary_dispose(p);
+    cursors_end(p);
     free(p);
 }
 
@@ -147,6 +150,7 @@ void pubsub_tick(struct pubsub *p, uint64_t now_ms)
     gap_tick(p, now_ms);
     pages_tick(p, now_ms);
     subscriber_tick(p, now_ms);
+    cursors_store_due(p, now_ms);
 }
 
 void pubsub_turn(struct pubsub *p)
@@ -157,6 +161,7 @@ void pubsub_turn(struct pubsub *p)
     pages_turn(p);
     canary_turn(p); /* after the pages, so that the mark reaches their heads soon */
     subscriber_turn(p);
+    cursors_turn(p, now_ms);
     struct link *l;
     for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
         if (l->conn != NULL)

@@ -88,6 +88,21 @@ typedef void (*page_cb)(void *data, const struct page *page);
 #define PAGES_IN_FLIGHT_MAX 64
 void pubsub_read_page(struct pubsub *p, const struct page_request *r, page_cb cb, void *data);
 
+/* A client has acknowledged all events up to `at`, which it has been sent. Cursors are told apart by user and name (at
+ * most CURSOR_NAME_MAX bytes); each is stored at most every 5 s, in a batch with others, and only forwards. Costs no
+ * command of its own. While Redis is away it is kept. */
+void pubsub_ack(struct pubsub *p, struct str user, struct str name, struct position at);
+/* A connection that has acknowledged is gone: what is not stored yet of that cursor is stored soon. */
+void pubsub_acks_end(struct pubsub *p, struct str user, struct str name);
+/* True once nothing waits to be stored at once, or if it cannot be stored now. */
+bool pubsub_acks_stored(const struct pubsub *p);
+
+/* known false: Redis has not answered within about REDIS_TIMEOUT, or refuses. `at` is 0-0 where nothing was ever
+ * acknowledged. */
+typedef void (*cursor_cb)(void *data, bool known, struct position at);
+/* cb once, in a later turn or from pubsub_close; what this worker has yet to store counts. user and name are copied. */
+void pubsub_read_cursor(struct pubsub *p, struct str user, struct str name, cursor_cb cb, void *data);
+
 /* What happened to a publish. */
 enum publish_status {
     PUBLISH_OK,
@@ -125,6 +140,10 @@ typedef void (*publish_cb)(void *data, enum publish_status status, const struct 
 /* cb comes exactly once, in a later turn or from pubsub_destroy, within 2 x REDIS_TIMEOUT; never from inside this call.
  */
 void pubsub_publish(struct pubsub *p, const struct publish_request *request, publish_cb cb, void *data);
+
+/* Erases a user's log: as a publish of one event, in line with the others, whose id is that of the erasure. Who has not
+ * had all that was in it is told RESYNC_EXPIRED; what is kept elsewhere stays. */
+void pubsub_erase(struct pubsub *p, struct str user, publish_cb cb, void *data);
 
 /* The type, title and HTTP status of a problem for a status: one table for REST and WebSocket. */
 struct publish_problem {

@@ -1,4 +1,4 @@
-/* Builds KEYS and ARGV of the scripts. The order here is the order that publish_usage.lua and canary.lua explain. */
+/* Builds KEYS and ARGV of the scripts. The order here is the order that each script explains. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +139,7 @@ void script_idem_of_own(struct script_idem *i, const uint8_t random[16])
     i->ttl_ms = SCRIPT_IDEM_OWN_MS;
 }
 
-/* KEYS 1 to 4 of the publishing script and of the canary. */
+/* KEYS 1 to 4 of the scripts that common.lua stands in front of. */
 static void common_keys(struct builder *b)
 {
     arg_key(b, "head", STR_NONE);
@@ -148,7 +148,7 @@ static void common_keys(struct builder *b)
     arg_key(b, "log:broadcast", STR_NONE);
 }
 
-/* ARGV 1 to 4 of both. */
+/* ARGV 1 to 4 of them. */
 static void common_arguments(struct builder *b, uint64_t seen_epoch, const struct script_settings *s)
 {
     arg_u64(b, seen_epoch);
@@ -255,5 +255,41 @@ void script_totals_build(struct script_call *c, const struct script_settings *s)
     builder_begin(&b, c, SCRIPT_TOTALS, s->prefix, 1);
     arg_key(&b, "nodes", STR_NONE);
     arg_key(&b, "node:", STR_NONE);
+    builder_end(&b);
+}
+
+void script_erase_build(struct script_call *c, const struct script_settings *s, uint64_t seen_epoch, struct str user)
+{
+    struct builder b;
+
+    builder_begin(&b, c, SCRIPT_ERASE, s->prefix, 5);
+    common_keys(&b);
+    arg_key(&b, "log:user:", user);
+    common_arguments(&b, seen_epoch, s);
+    builder_end(&b);
+}
+
+static void arg_position(struct builder *b, struct position p)
+{
+    char text[POSITION_MAX];
+
+    p.n = 0;
+    arg_str(b, (struct str){text, position_format(text, p)});
+}
+
+void script_cursors_build(struct script_call *c, const struct script_settings *s, const struct script_cursor *cursors,
+                          size_t n)
+{
+    struct builder b;
+
+    builder_begin(&b, c, SCRIPT_CURSORS, s->prefix, 1 + n);
+    arg_key(&b, "head", STR_NONE);
+    for (size_t i = 0; i < n; i++)
+        arg_key(&b, "cursor:", cursors[i].user);
+    arg_u64(&b, s->replay_ttl_ms + SCRIPT_LINGER_MS);
+    for (size_t i = 0; i < n; i++) {
+        arg_str(&b, cursors[i].name);
+        arg_position(&b, cursors[i].at);
+    }
     builder_end(&b);
 }

@@ -2,6 +2,7 @@
 #ifndef PUBSUB_SCRIPT_CALL_H
 #define PUBSUB_SCRIPT_CALL_H
 
+#include "core/position.h"
 #include "core/publication.h"
 #include "pubsub/scripts.h"
 
@@ -64,5 +65,20 @@ struct script_canary {
 void script_canary_build(struct script_call *c, const struct script_settings *s, const struct script_canary *canary);
 
 void script_totals_build(struct script_call *c, const struct script_settings *s);
+
+/* Empties a user's log. */
+void script_erase_build(struct script_call *c, const struct script_settings *s, uint64_t seen_epoch, struct str user);
+
+/* A cursor, and where it is to stand. */
+struct script_cursor {
+    struct str user, name;
+    struct position at; /* its n is not stored: resuming ignores it */
+};
+#define SCRIPT_CURSORS_MAX 256
+/* n: 1 to SCRIPT_CURSORS_MAX. */
+void script_cursors_build(struct script_call *c, const struct script_settings *s, const struct script_cursor *cursors,
+                          size_t n);
+/* How long what belongs to one user outlives REPLAY_TTL, as the scripts have it too. */
+#define SCRIPT_LINGER_MS 3600000
 
 #endif

@@ -10,6 +10,8 @@ EMBED(common_lua, "pubsub/common.lua");
 EMBED(publish_lua, "pubsub/publish.lua");
 EMBED(canary_lua, "pubsub/canary.lua");
 EMBED(totals_lua, "pubsub/totals.lua");
+EMBED(erase_lua, "pubsub/erase.lua");
+EMBED(cursors_lua, "pubsub/cursors.lua");
 
 static struct {
     struct buf text;
@@ -38,6 +40,7 @@ static void scripts_hash(struct str text, char hex[SCRIPT_SHA1_LEN])
 static void scripts_make(void)
 {
     struct buf *publish = &scripts[SCRIPT_PUBLISH].text, *canary = &scripts[SCRIPT_CANARY].text;
+    struct buf *erase = &scripts[SCRIPT_ERASE].text;
 
     buf_append(publish, PART(publish_usage_lua));
     buf_append(publish, PART(common_lua));
@@ -45,6 +48,9 @@ static void scripts_make(void)
     buf_append(canary, PART(common_lua));
     buf_append(canary, PART(canary_lua));
     buf_append(&scripts[SCRIPT_TOTALS].text, PART(totals_lua));
+    buf_append(erase, PART(common_lua));
+    buf_append(erase, PART(erase_lua));
+    buf_append(&scripts[SCRIPT_CURSORS].text, PART(cursors_lua));
     for (int s = 0; s < SCRIPT_COUNT; s++)
         scripts_hash(buf_str(&scripts[s].text), scripts[s].sha1);
 }

@@ -8,6 +8,8 @@ enum script {
     SCRIPT_PUBLISH, /* publish_usage.lua + common.lua + publish.lua: the same text that `belfry script` prints */
     SCRIPT_CANARY,  /* common.lua + canary.lua */
     SCRIPT_TOTALS,  /* totals.lua */
+    SCRIPT_ERASE,   /* common.lua + erase.lua */
+    SCRIPT_CURSORS, /* cursors.lua */
     SCRIPT_COUNT,
 };
 

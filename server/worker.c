@@ -295,7 +295,9 @@ static bool stopped(struct worker *w)
 {
     if (w->end_by_ms == 0)
         return false;
-    return (edge_empty(w->edge) && http_empty(w)) || clock_monotonic_ms() >= w->end_by_ms;
+    if (clock_monotonic_ms() >= w->end_by_ms)
+        return true;
+    return edge_empty(w->edge) && http_empty(w) && pubsub_acks_stored(w->pubsub);
 }
 
 /* Runs the loop until the last request has been answered, or until a moment has passed. */

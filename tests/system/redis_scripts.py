@@ -12,6 +12,8 @@ TEXTS = {name: "".join((ROOT / "pubsub" / f"{part}.lua").read_text() for part in
     "publish": ["publish_usage", "common", "publish"],
     "canary": ["common", "canary"],
     "totals": ["totals"],
+    "erase": ["common", "erase"],
+    "cursors": ["cursors"],
 }.items()}
 HEAD = ' {"type":"notification","event_id":"'
 TAIL = '","timestamp":"2025-11-08T22:00:00.123Z","data":{"title":"Hello","message":"%s"}}'
@@ -60,6 +62,19 @@ class Scripts:
 
     def totals(self):
         return self.client.eval(TEXTS["totals"], 1, self.key("nodes"), self.key("node:"))
+
+    def erase(self, user, seen=0):
+        """Empties a user's log; returns the id of the erasure."""
+        keys = [self.key(k) for k in ("head", "epochs", "minutes", "log:broadcast", "log:user:" + user)]
+        status, epoch, seq, event_id, receivers = self.client.eval(TEXTS["erase"], 5, *keys, seen, *self.settings)
+        assert status == "ok" and receivers == 0 and event_id == f"{epoch}-{seq}"
+        return event_id
+
+    def cursors(self, *cursors, lives=MINUTE):
+        """Stores (user, name, position) each; returns how many were changed."""
+        keys = [self.key("head"), *(self.key("cursor:" + user) for user, _, _ in cursors)]
+        argv = [lives, *(part for _, name, position in cursors for part in (name, position))]
+        return self.client.eval(TEXTS["cursors"], len(keys), *keys, *argv)
 
     def head(self):
         return self.client.hgetall(self.key("head"))

@@ -144,6 +144,31 @@ static void totals_are_asked_by_prefix(void **state)
     script_call_free(&c);
 }
 
+static void an_erasure_names_the_log_behind_the_fixed_keys(void **state)
+{
+    struct script_call c;
+
+    script_erase_build(&c, &settings, 7, STR_LIT("a b"));
+    assert_call(&c, (const char *const[]){"5", "ws:head", "ws:epochs", "ws:minutes", "ws:log:broadcast",
+                                          "ws:log:user:a b", "7", "10000", "500", "86400000", NULL});
+    assert_int_equal(c.script, SCRIPT_ERASE);
+    script_call_free(&c);
+}
+
+static void cursors_bring_their_users_as_keys_and_live_an_hour_longer_than_events(void **state)
+{
+    const struct script_cursor cursors[] = {
+        {STR_LIT("alice"), STR_LIT("default"), {7, 41, 0}},
+        {STR_LIT("b:\xc3\xb6"), STR_LIT("my phone"), {UINT64_MAX, 0, 3}},
+    };
+    struct script_call c;
+
+    script_cursors_build(&c, &settings, cursors, 2);
+    assert_call(&c, (const char *const[]){"3", "ws:head", "ws:cursor:alice", "ws:cursor:b:\xc3\xb6", "90000000",
+                                          "default", "7-41", "my phone", "18446744073709551615-0", NULL});
+    script_call_free(&c);
+}
+
 static void assert_names(const char *scope, const char *key, const char *body, const char *name,
                          const char *fingerprint)
 {
@@ -186,6 +211,8 @@ int main(void)
         cmocka_unit_test(a_call_by_text_differs_in_its_first_two_arguments_only),
         cmocka_unit_test(a_canary_carries_settings_and_lease),
         cmocka_unit_test(totals_are_asked_by_prefix),
+        cmocka_unit_test(an_erasure_names_the_log_behind_the_fixed_keys),
+        cmocka_unit_test(cursors_bring_their_users_as_keys_and_live_an_hour_longer_than_events),
         cmocka_unit_test(a_callers_key_is_named_by_scope_and_key_and_compared_by_body),
         cmocka_unit_test(keys_that_only_read_alike_are_different_ones),
     };

@@ -29,6 +29,8 @@ static void each_script_is_its_files_one_after_the_other(void **state)
                          "cat pubsub/publish_usage.lua pubsub/common.lua pubsub/publish.lua | sha1sum | cut -c1-40");
     assert_sha1_of_files(SCRIPT_CANARY, "cat pubsub/common.lua pubsub/canary.lua | sha1sum | cut -c1-40");
     assert_sha1_of_files(SCRIPT_TOTALS, "sha1sum < pubsub/totals.lua | cut -c1-40");
+    assert_sha1_of_files(SCRIPT_ERASE, "cat pubsub/common.lua pubsub/erase.lua | sha1sum | cut -c1-40");
+    assert_sha1_of_files(SCRIPT_CURSORS, "sha1sum < pubsub/cursors.lua | cut -c1-40");
 }
 
 static void the_text_for_other_services_is_what_belfry_runs_and_begins_with_its_explanation(void **state)
