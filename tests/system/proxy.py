@@ -26,7 +26,7 @@ BACKLOG_MAX = 1024 * 1024
 @dataclasses.dataclass(frozen=True)
 class Rule:
     delay: float = 0.0  # seconds that each byte is late; the order stays
-    torn: bool = False  # in pieces of 1 to 7 bytes
+    torn: bool = False  # in pieces of 1 to 7 bytes; a receiver that is busy may find several of them at once
     hold: bool = False  # nothing moves, and all that waited arrives later: what TCP makes of a broken network
     swallow: bool = False  # bytes vanish, connections are accepted without a server: healing cuts those that lost any
 
@@ -77,6 +77,7 @@ class Half:
             piece = data[:self.link.proxy.random.randint(1, 7)] if rule.torn else data
             self.take(len(piece))
             self.sink.write(piece)
+            self.link.proxy.pieces += 1
             if self.link.passed(self.direction, piece):
                 return
             if rule.torn and self.waiting:
@@ -196,6 +197,7 @@ class Proxy:
         self.traps = {}
         self.sprung = 0
         self.accepted = 0
+        self.pieces = 0  # writes, of either direction
         self.server = None
         self.waiters = []
         self.dir = tempfile.mkdtemp(prefix="proxy-") if unix else None
