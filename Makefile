@@ -246,4 +246,10 @@ bench: $(B)/belfry $(BENCH_BINS) ## measure memory, CPU and latency beside a bar
 	@$(BUILD)/venv/bin/python bench/run.py --binary $(B)/belfry --floor $(B)/bench/floor --clients $(B)/bench/clients \
 	    --json $(BUILD)/bench.json $(if $(QUICK),--quick)
 
+.PHONY: bench-resume
+bench-resume: $(B)/belfry $(BENCH_BINS) ## measure 10,000 clients that resume at once after a restart of their process
+	@tests/venv.sh $(BUILD)/venv
+	@$(BUILD)/venv/bin/python bench/resume.py --binary $(B)/belfry --clients $(B)/bench/clients \
+	    --json $(BUILD)/bench-resume.json $(if $(QUICK),--clients-n 1000)
+
 -include $(patsubst %,$(B)/obj/bench/%.d,floor clients client publisher samples)

@@ -38,15 +38,17 @@ static void lose(struct client *c, client_news_fn *news, void *data)
     close(c->fd);
 }
 
-void client_send_request(struct client *c, struct str token, client_news_fn *news, void *data)
+void client_send_request(struct client *c, struct str token, struct str position, client_news_fn *news, void *data)
 {
-    char request[4096], offer[3072] = "";
+    char request[4096], offer[3072] = "", query[128] = "";
     if (token.p != NULL)
         snprintf(offer, sizeof(offer), "Sec-WebSocket-Protocol: belfry.v1, bearer.%.*s\r\n", (int)token.n, token.p);
+    if (position.p != NULL)
+        snprintf(query, sizeof(query), "?last_event_id=%.*s", (int)position.n, position.p);
     int n = snprintf(request, sizeof(request),
-                     "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     "GET /ws%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
-                     offer);
+                     query, offer);
     c->has_welcome = token.p != NULL;
     c->state = CLIENT_HANDSHAKE;
     if (send(c->fd, request, (size_t)n, MSG_NOSIGNAL) != n)
@@ -126,6 +128,8 @@ static void on_frame(struct client *c, client_news_fn *news, void *data)
     } else if (type == 'b') {
         ++c->events;
         news(c, CLIENT_EVENT, data);
+    } else if (type == 'c' || type == 'r') {
+        news(c, type == 'c' ? CLIENT_CAUGHT_UP : CLIENT_RESYNC, data);
     }
 }
 

@@ -18,15 +18,16 @@ struct client {
     uint64_t started_us; /* of the connection */
 };
 
-enum client_news { CLIENT_NOTHING, CLIENT_OPENED, CLIENT_EVENT, CLIENT_GONE };
+/* CLIENT_CAUGHT_UP: the replay is over; CLIENT_RESYNC: there was none. */
+enum client_news { CLIENT_NOTHING, CLIENT_OPENED, CLIENT_EVENT, CLIENT_CAUGHT_UP, CLIENT_RESYNC, CLIENT_GONE };
 /* Told once for each piece of news, with the client in its new state; of one that is gone, in its last. */
 typedef void client_news_fn(struct client *c, enum client_news news, void *data);
 
 /* Starts to connect the index-th client, from one of several addresses 127.0.0.x so that ports last. 0, or -1 with
  * errno. */
 int client_connect(struct client *c, unsigned index, uint16_t port, uint64_t now_us);
-/* The socket is writable: sends the handshake; `token` may be STR_NONE. */
-void client_send_request(struct client *c, struct str token, client_news_fn *news, void *data);
+/* The socket is writable: sends the handshake; `token` may be STR_NONE, and `position`, to resume from, too. */
+void client_send_request(struct client *c, struct str token, struct str position, client_news_fn *news, void *data);
 /* The socket is readable. */
 void client_read(struct client *c, client_news_fn *news, void *data);
 

@@ -8,6 +8,7 @@
  *
  *      connect N RATE       opens N more clients, RATE a second, and waits until all are welcomed
  *      broadcast N MS       publishes N times, every MS ms, and waits until each client has each event
+ *      resume N POSITION    opens N clients at once that resume from POSITION, and waits until each has caught up
  *      report               percentiles of all since the last report: every delivery, and each event's last client
  *
  * An event is known by its place: the k-th that a client receives is the k-th published. */
@@ -28,7 +29,7 @@
 #define PATIENCE_US 20000000
 #define EVENTS 512
 
-enum command { IDLE, CONNECT, BROADCAST };
+enum command { IDLE, CONNECT, BROADCAST, RESUME };
 
 struct bench {
     int epoll;
@@ -40,6 +41,8 @@ struct bench {
     unsigned n, open, lost;
     uint64_t published, delivered; /* since the start */
     uint64_t owed;                 /* deliveries still to come */
+    unsigned caught_up, resyncs;   /* clients that resumed */
+    char position[64];             /* that they resume from; empty: none */
     uint64_t sent_us[BROADCASTS_MAX];
     uint32_t receivers[BROADCASTS_MAX]; /* of each broadcast, still to come */
 
@@ -68,10 +71,12 @@ static void die(const char *what)
 static void on_event(struct bench *b, const struct client *c)
 {
     uint64_t k = c->events - 1, us = now_us();
+    ++b->delivered;
+    if (b->command == RESUME)
+        return;
     if (k >= b->published)
         die("more events have come than were published");
     samples_add(&b->deliveries, us - b->sent_us[k]);
-    ++b->delivered;
     --b->owed;
     if (--b->receivers[k] == 0)
         samples_add(&b->lasts, us - b->sent_us[k]);
@@ -82,6 +87,11 @@ static void on_news(struct client *c, enum client_news news, void *data)
     struct bench *b = data;
     if (news == CLIENT_EVENT) {
         on_event(b, c);
+    } else if (news == CLIENT_CAUGHT_UP) {
+        ++b->caught_up;
+        samples_add(&b->deliveries, now_us() - c->started_us);
+    } else if (news == CLIENT_RESYNC) {
+        ++b->resyncs;
     } else if (news == CLIENT_GONE) {
         b->open -= c->state == CLIENT_OPEN;
         ++b->lost;
@@ -101,7 +111,8 @@ static void on_socket(struct bench *b, struct client *c, uint32_t ready)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     if (c->state == CLIENT_CONNECTING && (ready & EPOLLOUT) != 0) {
-        client_send_request(c, token_of(b, (size_t)(c - b->clients)), on_news, b);
+        struct str position = b->position[0] != '\0' ? str_of(b->position) : STR_NONE;
+        client_send_request(c, token_of(b, (size_t)(c - b->clients)), position, on_news, b);
         if (c->state != CLIENT_LOST)
             epoll_ctl(b->epoll, EPOLL_CTL_MOD, c->fd, &event);
     } else if (c->state != CLIENT_LOST) {
@@ -116,9 +127,10 @@ static void answer(struct bench *b, const char *error)
 {
     b->command = IDLE;
     printf("{\"clients\":%u,\"open\":%u,\"lost\":%u,\"published\":%llu,\"delivered\":%llu,\"refused\":%llu,"
-           "\"seconds\":%.3f,\"error\":%s}\n",
+           "\"caught_up\":%u,\"resyncs\":%u,\"seconds\":%.3f,\"error\":%s}\n",
            b->n, b->open, b->lost, (unsigned long long)b->published, (unsigned long long)b->delivered,
-           (unsigned long long)b->publisher.refused, (double)(now_us() - b->started_us) / 1e6, error);
+           (unsigned long long)b->publisher.refused, b->caught_up, b->resyncs, (double)(now_us() - b->started_us) / 1e6,
+           error);
     fflush(stdout);
 }
 
@@ -178,6 +190,10 @@ static void start(struct bench *b, const char *line)
         b->command = BROADCAST;
         b->goal = (unsigned)b->published + n;
         b->interval_us = (uint64_t)pace * 1000;
+    } else if (sscanf(line, "resume %u %63s", &n, b->position) == 2 && b->n + n <= CLIENTS_MAX) {
+        b->command = RESUME;
+        b->goal = b->n + n;
+        b->interval_us = 0;
     } else if (strcmp(line, "report") == 0) {
         report(b);
     } else {
@@ -205,7 +221,7 @@ static void publish(struct bench *b)
 /* All that is due by now. */
 static void advance(struct bench *b, uint64_t us)
 {
-    bool connecting = b->command == CONNECT;
+    bool connecting = b->command != BROADCAST;
     while (b->next_us <= us && (connecting ? b->n : b->published) < b->goal) {
         if (connecting && b->n - b->open - b->lost >= UNDER_WAY_MAX)
             return;
@@ -219,6 +235,8 @@ static bool complete(const struct bench *b)
 {
     if (b->command == CONNECT)
         return b->open + b->lost == b->goal;
+    if (b->command == RESUME)
+        return b->caught_up + b->resyncs + b->lost == b->goal;
     return b->published == b->goal && b->owed == 0;
 }
 

@@ -7,9 +7,8 @@ import contextlib
 import signal
 
 import redis
-import requests
 
-from belfry import PATIENCE, SANITIZER, SECRET, Belfry, Process, RedisServer, environment, free_port, wait_for
+from belfry import PATIENCE, SANITIZER, Belfry, Process, RedisServer, environment, free_port, wait_for
 from proxy import Proxy
 
 MASTER = "torture"
@@ -86,7 +85,7 @@ class Node(Belfry):
 
 
 class Cluster:
-    def __init__(self, seed, processes, failover=False, env=None):
+    def __init__(self, seed, processes, failover=False, env=None, proxies=True):
         self.complaints = []
         self.redises, self.sentinels, self.nodes = [], [], []
         try:
@@ -94,8 +93,8 @@ class Cluster:
             if failover:
                 self.add_replica()
             for i in range(processes):
-                proxy = None if failover else Proxy(self.redises[0].url, unix=True, seed=f"{seed}-{i}")
-                address = self.sentinel_url() if failover else proxy.url
+                proxy = Proxy(self.redises[0].url, unix=True, seed=f"{seed}-{i}") if proxies and not failover else None
+                address = self.sentinel_url() if failover else proxy.url if proxy else self.redises[0].url
                 self.nodes.append(Node({"WORKERS": "2", "REDIS_URL": address, "MAX_CONNECTIONS_PER_USER": "0", **TIMING,
                                         **ROOM, **({"REDIS_WAIT_REPLICAS": "1"} if failover else {}), **(env or {})}, proxy))
             for node in self.nodes:
@@ -177,11 +176,3 @@ class Cluster:
                 node.proxy.close()
         for process in [*self.sentinels, *self.redises]:
             process.remove()
-
-
-def health(node):
-    with contextlib.suppress(requests.RequestException):
-        return requests.get(node.http("/ws/health"), timeout=2).json()
-
-
-__all__ = ["Cluster", "Redis", "SECRET", "health"]

@@ -1,6 +1,6 @@
 """Many clients in one process, each with a character of its own; what they do and are told goes into their diaries.
 
-The first line of stdin is the plan (JSON: seed, folder, servers, members, tokens, acks). After it "finish EPOCH SEQ" makes
+The first line of stdin is the plan (JSON: seed, folder, servers, members, tokens, acks, ca). After it "finish EPOCH SEQ" makes
 everybody stay until that position, and "end" saves the diaries. On stdout: "identity NAME CONNECTION_ID" when a member has
 a new one, "done NAME" once it has reached the end, "saved" last.
 
@@ -20,6 +20,7 @@ import pathlib
 import random
 import re
 import socket
+import ssl
 import struct
 import sys
 import urllib.parse
@@ -229,9 +230,14 @@ class Member:
         self.diary.add(record.CONNECT, self.at if way & 3 == record.BY_POSITION else (0, 0), way)
         self.welcomed.clear()
         self.leave_after = self.random.randint(0, 40) if self.character == "churner" and self.random.random() < 0.4 else None
-        await loop.create_connection(lambda: line, sock=sock)
         if old:
             old.end()
+        try:
+            await loop.create_connection(lambda: line, sock=sock, ssl=self.crowd.tls,
+                                         server_hostname=host if self.crowd.tls else None)
+        except OSError:  # amid the TLS handshake
+            await self.after_end(line)
+            return False
         for_welcome = asyncio.ensure_future(self.welcomed.wait())
         await asyncio.wait((for_welcome, line.ended), timeout=WELCOME_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for_welcome.cancel()
@@ -310,6 +316,7 @@ class Crowd:
         self.servers = [tuple(s) for s in plan["servers"]]
         self.tokens = plan["tokens"]
         self.acks = plan["acks"]
+        self.tls = ssl.create_default_context(cafile=plan["ca"]) if plan.get("ca") else None
         self.end = None
         self.ending = asyncio.get_running_loop().create_future()
         self.members = [Member(self, name, user, character, f"{plan['seed']}-{name}")

@@ -80,6 +80,7 @@ class Summary:
     refused: int = 0  # and those that did not
     caught_up: int = 0
     gaps: array.array = dataclasses.field(default_factory=lambda: array.array("q"))  # µs, of each delivery
+    away: array.array = dataclasses.field(default_factory=lambda: array.array("q"))  # µs, from a server's 1012 to caught_up
     worst: list = dataclasses.field(default_factory=list)  # (µs, number, client) of the longest
     worst_of_fault: dict = dataclasses.field(default_factory=dict)  # kind → µs, of events under way when it began
 
@@ -114,6 +115,7 @@ class Reader:
         self.identity = None
         self.acked = None
         self.back = 0
+        self.sent_away = None  # when the server closed by 1012, until it has caught up
         # Of the connection at hand.
         self.asked, self.flags, self.welcomed, self.recovering, self.caught, self.replayed = None, 0, True, False, False, 0
 
@@ -177,6 +179,8 @@ class Reader:
         self.replayed = 0
 
     def closed(self, at, code, when):
+        if code == 1012:
+            self.sent_away = when
         if code in (1002, 1003, 1007, 1009, 1011, 4400, 4401, 4403):
             self.blame("protocol", when, f"closed by {code}")
 
@@ -258,6 +262,9 @@ class Reader:
         elif replayed != self.replayed:
             self.blame("protocol", when, f"caught_up counts {replayed}, {self.replayed} came")
         self.caught = True
+        if self.sent_away is not None:
+            self.summary.away.append(when - self.sent_away)
+            self.sent_away = None
         self.move(at, when, "caught_up")
 
     def resync(self, at, reason, when):

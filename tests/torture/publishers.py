@@ -15,8 +15,8 @@ USERS_MAX = 5
 class Caller:
     """HTTP over one connection that is kept, to one server."""
 
-    def __init__(self, server):
-        self.server = server
+    def __init__(self, server, tls=None):
+        self.server, self.tls = server, tls
         self.reader = self.writer = None
 
     async def post(self, path, headers, body):
@@ -24,7 +24,7 @@ class Caller:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 if not self.writer:
-                    self.reader, self.writer = await asyncio.open_connection(*self.server)
+                    self.reader, self.writer = await asyncio.open_connection(*self.server, ssl=self.tls)
                 lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
                 self.writer.write(f"POST {path} HTTP/1.1\r\nHost: belfry\r\nContent-Type: application/json\r\n{lines}"
                                   f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -33,7 +33,8 @@ class Caller:
                 answer = await self.reader.readexactly(length)
                 if "connection: close" in head:
                     self.close()
-                return int(head.split(" ")[1]), json.loads(answer)
+                # A gateway's own refusal is no JSON.
+                return int(head.split(" ")[1]), json.loads(answer) if "json" in head else None
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as failure:
             self.close()
             raise OSError(str(failure)) from failure
@@ -48,15 +49,20 @@ class Caller:
 
 
 class Publishers:
-    """All of them. `identities` holds the connection_id that each client has, as far as is known."""
+    """All of them. `identities` holds the connection_id that each client has, as far as is known; `broadcasts` is the
+    share of events to everybody."""
 
-    def __init__(self, seed, servers, users, rate, n=8):
+    def __init__(self, seed, servers, users, rate, n=8, broadcasts=0.5, tls=None):
         self.seed, self.servers, self.users, self.rate, self.n = seed, servers, users, rate, n
+        self.broadcasts, self.tls = broadcasts, tls
         self.events = {}
         self.identities = {}
         self.stopping = False
         self.repeats = 0
         self.failures = []
+
+    def callers(self):
+        return [Caller(tuple(server), self.tls) for server in self.servers]
 
     def start(self):
         self.tasks = [asyncio.create_task(self.publish_on(i)) for i in range(self.n)]
@@ -74,7 +80,7 @@ class Publishers:
 
     async def publish_on(self, i):
         rng, name = random.Random(f"{self.seed}-publisher-{i}"), f"publisher-{i}"
-        callers = [Caller(tuple(server)) for server in self.servers]
+        callers = self.callers()
         headers = {"Authorization": f"Bearer {token(name, ['events:publish'], ttl=86400)}"}
         pace = self.rate / self.n
         count = 0
@@ -91,7 +97,7 @@ class Publishers:
         """An event to everybody behind all others; its id."""
         event = self.new_event("last", 0, ("broadcast",))
         headers = {"Authorization": f"Bearer {token('last', ['events:publish'])}", "Idempotency-Key": "last"}
-        await self.send(random.Random(), [Caller(tuple(s)) for s in self.servers], "/events", headers, [event],
+        await self.send(random.Random(), self.callers(), "/events", headers, [event],
                         self.one(random.Random(), event))
         return event.id
 
@@ -103,12 +109,12 @@ class Publishers:
         return event
 
     def audience(self, rng):
-        dice = rng.random()
-        if dice < 0.5:
+        if rng.random() < self.broadcasts:
             return ("broadcast",)
-        if dice < 0.72:
+        dice = rng.random()
+        if dice < 0.44:
             return ("users", rng.choice(self.users))
-        if dice < 0.86 or not self.identities:
+        if dice < 0.72 or not self.identities:
             return ("users", *rng.sample(self.users, rng.randint(2, USERS_MAX)))
         return ("connection", rng.choice(list(self.identities.values())))
 
@@ -129,14 +135,14 @@ class Publishers:
         if dice < 0.06:
             events = [self.new_event(name, count + i, self.audience(rng)) for i in range(rng.randint(2, 12))]
             return "/events/batch", events, {"events": [self.one(rng, event) for event in events]}
-        if dice < 0.12:
+        if dice < 0.06 + 0.12 * self.broadcasts:
             event = self.new_event(name, count, ("broadcast",))
             return f"/tasks/t{event.n}/broadcast-update", [event], {"status": "running", **self.data(rng, event)}
-        if dice < 0.18:
+        if 0.18 <= dice < 0.24:
             event = self.new_event(name, count, ("users", rng.choice(self.users)))
             return (f"/users/{event.audience[1]}/send-notification", [event],
                     {"title": "t", "message": "", **self.data(rng, event)})
-        event = self.new_event(name, count, self.audience(rng), kept=dice > 0.22)
+        event = self.new_event(name, count, self.audience(rng), kept=dice < 0.96)
         return "/events", [event], self.one(rng, event)
 
     # ---- until it is acknowledged

@@ -11,6 +11,7 @@ import json
 import pathlib
 import random
 import shutil
+import ssl
 import sys
 import tempfile
 import time
@@ -65,25 +66,27 @@ class CrowdProcess:
         return await self.process.wait()
 
 
-def plan_crowds(options, servers, folder):
+def plan_crowds(options, servers, folder, characters=CHARACTERS, ca=None):
     """One plan for each process; the users of all."""
     rng = random.Random(f"{options.seed}-crowd")
     members = []
     for i in range(options.clients):
         # Every tenth is a second device of the one before.
         user = f"user-{i - 1 if i % 10 == 9 else i}"
-        members.append((f"client-{i:04}", user, rng.choice(CHARACTERS)))
+        members.append((f"client-{i:04}", user, rng.choice(characters)))
     users = sorted({user for _, user, _ in members})
     plans = []
     for k in range(options.crowds):
         part = members[k::options.crowds]
         plans.append({"seed": options.seed, "folder": str(folder / "diaries"), "servers": servers, "members": part,
-                      "acks": not options.allow_resync,
+                      "acks": not options.allow_resync, "ca": ca,
                       "tokens": {user: token(user, ttl=86400) for user in {user for _, user, _ in part}}})
     return plans, users
 
 
 class Torture:
+    characters = CHARACTERS
+
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
         self.failures = []
@@ -96,13 +99,22 @@ class Torture:
         if self.options.verbose:
             print(line, flush=True)
 
+    def front(self, cluster):
+        """Where clients and publishers go: addresses, and the CA's file where they are to speak TLS."""
+        return cluster.servers, None
+
+    def make_nemesis(self, cluster):
+        return Nemesis(self.options.seed, cluster, self.options.profile == "failover", self.say)
+
     async def run(self, cluster):
         options = self.options
         (self.folder / "diaries").mkdir()
-        plans, users = plan_crowds(options, cluster.servers, self.folder)
-        publishers = Publishers(options.seed, cluster.servers, users, options.rate)
+        servers, ca = self.front(cluster)
+        plans, users = plan_crowds(options, servers, self.folder, self.characters, ca)
+        publishers = Publishers(options.seed, servers, users, options.rate, broadcasts=options.broadcasts,
+                                tls=ssl.create_default_context(cafile=ca) if ca else None)
         self.crowds = [CrowdProcess(plan, publishers.identities) for plan in plans]
-        self.nemesis = Nemesis(options.seed, cluster, options.profile == "failover", self.say)
+        self.nemesis = self.make_nemesis(cluster)
         watch = asyncio.create_task(self.watch(cluster))
         for crowd in self.crowds:
             await crowd.start()
@@ -162,7 +174,7 @@ def percentile(gaps, share):
 
 def report(torture, run, summary):
     """The figures, as a dictionary; also what is printed."""
-    gaps = sorted(summary.gaps)
+    gaps, away = sorted(summary.gaps), sorted(summary.away)
     faults = collections.Counter(kind for _, kind in torture.nemesis.faults)
     return {
         "seed": torture.options.seed, "seconds": torture.options.seconds, "profile": torture.options.profile,
@@ -172,6 +184,8 @@ def report(torture, run, summary):
         "faults": sum(faults.values()), "faults_by_kind": dict(sorted(faults.items())),
         "replays": summary.caught_up, "resyncs": dict(summary.resyncs),
         "identities": {"kept": summary.resumed, "not_kept": summary.refused},
+        "back_after_1012_ms": {"n": len(away), "p50": percentile(away, 0.5), "p99": percentile(away, 0.99),
+                               "worst": percentile(away, 1)},
         "gap_ms": {"p50": percentile(gaps, 0.5), "p99": percentile(gaps, 0.99), "worst": percentile(gaps, 1)},
         "worst_gap_ms_by_fault": {kind: us / 1000 for kind, us in sorted(summary.worst_of_fault.items())},
         "violations": summary.counts(), "failures": torture.failures,
@@ -189,34 +203,32 @@ def show(figures, summary, out=print):
         out(f"  {violation.when / 1e6:.6f} {violation.client} {violation.kind}: {violation.text}")
 
 
-def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60, help="how long the nemesis works")
-    parser.add_argument("--seed", default=None)
-    parser.add_argument("--profile", choices=("alone", "failover"), default="alone",
-                        help="one Redis that is durable, each belfry behind a proxy; or a master, a replica and Sentinels")
+def parser_of(description):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1000000)))
+    parser.add_argument("--seconds", type=float, default=60, help="how long things are broken")
     parser.add_argument("--processes", type=int, default=3, help="belfries, of two workers each")
     parser.add_argument("--clients", type=int, default=240)
     parser.add_argument("--crowds", type=int, default=2, help="processes that hold the clients")
     parser.add_argument("--rate", type=float, default=60, help="events published a second")
+    parser.add_argument("--broadcasts", type=float, default=0.5, help="the share of them that is for everybody")
     parser.add_argument("--allow-resync", action="store_true", help="do not judge whether a resync_required was needed")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures here too")
     parser.add_argument("--folder", type=pathlib.Path, default=HERE.parents[1] / "build" / "torture",
                         help="where the folder of a failed run is kept")
     parser.add_argument("--keep", action="store_true", help="keep it in any case")
     parser.add_argument("--verbose", action="store_true")
-    options = parser.parse_args(arguments)
-    options.seed = options.seed or str(random.SystemRandom().randrange(1000000))
-    return options
+    parser.set_defaults(profile="alone")
+    return parser
 
 
-def main(arguments=None):
-    options = parse(arguments)
+def carry_out(options, make_cluster, kind=Torture):
+    """The whole run, and the verdict: an exit code."""
     options.folder.mkdir(parents=True, exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"seed-{options.seed}-", dir=options.folder))
-    print(f"torture: seed {options.seed}, {options.seconds:.0f} s, {options.profile}, {binary()}", flush=True)
-    torture = Torture(options, folder)
-    cluster = Cluster(options.seed, options.processes, options.profile == "failover")
+    print(f"seed {options.seed}, {options.seconds:.0f} s, {options.profile}, {binary()}", flush=True)
+    torture = kind(options, folder)
+    cluster = make_cluster()
     try:
         asyncio.run(torture.run(cluster))
     finally:
@@ -236,6 +248,14 @@ def main(arguments=None):
     else:
         shutil.rmtree(folder)
     return 1 if failed else 0
+
+
+def main():
+    parser = parser_of(__doc__)
+    parser.add_argument("--profile", choices=("alone", "failover"), default="alone",
+                        help="one Redis that is durable, each belfry behind a proxy; or a master, a replica and Sentinels")
+    options = parser.parse_args()
+    return carry_out(options, lambda: Cluster(options.seed, options.processes, options.profile == "failover"))
 
 
 if __name__ == "__main__":
