@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,18 +12,34 @@
 
 #define FIELD_MAX 512
 
-static enum log_level min_level = LOG_LEVEL_INFO;
+static _Atomic enum log_level min_level = LOG_LEVEL_INFO;
 static enum log_format line_format = LOG_FORMAT_TEXT;
+static void (*_Atomic line_sink)(struct str line);
 
 void log_init(enum log_level level, enum log_format format)
 {
-    min_level = level;
+    log_set_level(level);
     line_format = format;
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&min_level, level, memory_order_relaxed);
+}
+
+enum log_level log_get_level(void)
+{
+    return atomic_load_explicit(&min_level, memory_order_relaxed);
+}
+
+void log_set_sink(void (*sink)(struct str line))
+{
+    atomic_store(&line_sink, sink);
 }
 
 bool log_enabled(enum log_level level)
 {
-    return level >= min_level;
+    return level >= log_get_level();
 }
 
 /* Length of the character at the start of s, 0 if there is none that is whole and valid; *skip tells how many bytes a
@@ -148,16 +165,16 @@ static int64_t now_unix_us(void)
 
 /* One write(2), so that the lines of several threads do not mix; the rest of a short one follows. A line that stderr
  * does not take is lost: there is nobody left to tell. */
-static void write_line(struct str line)
+void log_write(struct str lines)
 {
-    while (line.n > 0) {
-        ssize_t n = write(STDERR_FILENO, line.p, line.n);
+    while (lines.n > 0) {
+        ssize_t n = write(STDERR_FILENO, lines.p, lines.n);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return;
-        line.p += n;
-        line.n -= (size_t)n;
+        lines.p += n;
+        lines.n -= (size_t)n;
     }
 }
 
@@ -169,7 +186,8 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
     if (!log_enabled(level))
         return;
     log_format_line(&line, line_format, now_unix_us(), level, event, fields, n);
-    write_line(buf_str(&line));
+    void (*sink)(struct str) = atomic_load(&line_sink);
+    (sink != NULL ? sink : log_write)(buf_str(&line));
     buf_free(&line);
     errno = saved_errno;
 }

@@ -9,6 +9,13 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 /* Before the first thread; until then info and text. Thread-safe afterwards: each line is one write(2). */
 void log_init(enum log_level level, enum log_format format);
+/* At any time, from any thread. */
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+/* Who gets each finished line, in the caller's thread; NULL: log_write. */
+void log_set_sink(void (*sink)(struct str line));
+/* Writes to stderr, however long that takes. */
+void log_write(struct str lines);
 
 /* One field. Build an array with the macros below: log_event(LOG_LEVEL_INFO, "listening", LOG_S("address", a),
  * LOG_U("workers", n)). */
@@ -34,7 +41,7 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
     } while (0)
 bool log_enabled(enum log_level level);
 
-/* Appends one line, with its newline, to `out` (for tests and for the bounded writer of later): now_us is unix
+/* Appends one line, with its newline, to `out`: now_us is unix
  * microseconds. JSON: keys time, level, event, then the fields. Text: `2026-01-02T03:04:05.678Z INFO  listening
  * address=[::]:8000 workers=4`, a value in JSON's quotes where it is empty or holds a space, a quote, a backslash, an
  * equals sign or a control character. */

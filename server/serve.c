@@ -1,5 +1,6 @@
 /* belfry serve: from the configuration to running workers, and back. */
 #include "core/clock.h"
+#include "core/log_writer.h"
 #include "pubsub/embedded.h"
 #include "server/commands.h"
 #include "server/reload.h"
@@ -18,6 +19,8 @@
 #define LISTEN_DESCRIPTORS_RESERVED 64
 #define EMBEDDED_START_MS 10000
 #define POLL_MS 200
+/* How long the end waits for a stderr that takes nothing. */
+#define LOG_FLUSH_MS 2000
 
 struct server {
     struct settings settings;
@@ -31,6 +34,7 @@ struct server {
     unsigned started;
     int signals;
     bool hurry; /* no time for a hand-over */
+    bool log_writer;
 };
 
 static int complain(const char *event, const struct buf *error)
@@ -176,15 +180,30 @@ static int open_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
     sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* To debug and back to LOG_LEVEL. */
+static void switch_log_level(const struct config *config)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    enum log_level level = log_get_level() == LOG_LEVEL_DEBUG ? config->log_level : LOG_LEVEL_DEBUG;
+    log_set_level(level);
+    log_event(LOG_LEVEL_ERROR, "log_level", LOG_Z("set", names[level]), LOG_Z("by", "SIGUSR1"));
+}
+
+/* True if it is to end. */
 static bool took_signal(struct server *s)
 {
     struct signalfd_siginfo info;
     if (read(s->signals, &info, sizeof(info)) != sizeof(info))
         return false;
+    if (info.ssi_signo == SIGUSR1) {
+        switch_log_level(&s->settings.config);
+        return false;
+    }
     s->hurry = info.ssi_signo == SIGINT; /* somebody at a terminal waits */
     log_event(LOG_LEVEL_INFO, "stopping", LOG_Z("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"));
     return true;
@@ -276,6 +295,7 @@ static int run(struct server *s)
     s->signals = open_signals();
     if ((code = start_redis(s)) != 0)
         return code;
+    s->log_writer = log_writer_start() == 0;
     prepare_process(s);
     s->reload_targets = (struct reload_targets){.credentials = s->process.credentials, .on_tls = on_tls, .ctx = s};
     if ((code = open_listeners(s)) != 0)
@@ -292,6 +312,8 @@ int cmd_serve(void)
     struct server *s = mem_zalloc(sizeof(*s));
     int code = run(s);
     log_event(LOG_LEVEL_INFO, "stopped", LOG_I("code", code));
+    if (s->log_writer)
+        log_writer_stop(LOG_FLUSH_MS);
     free_server(s);
     return code;
 }
