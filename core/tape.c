@@ -180,6 +180,11 @@ uint64_t tape_seek(const struct tape *t, struct position p)
     return frame_offset(t, low);
 }
 
+size_t tape_count(const struct tape *t, uint64_t from, uint64_t to)
+{
+    return frames_before(t, to) - frames_before(t, from);
+}
+
 bool tape_reaches(const struct tape *t, struct position p)
 {
     return position_cmp(t->lost, p) <= 0;

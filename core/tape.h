@@ -50,6 +50,8 @@ struct tape_frame tape_frame_at(const struct tape *t, uint64_t offset);
 bool tape_frame_before(const struct tape *t, uint64_t offset, struct tape_frame *out);
 /* Offset of the first frame with an id greater than `p`; head if there is none. */
 uint64_t tape_seek(const struct tape *t, struct position p);
+/* How many frames begin at or after `from` and before `to` (both boundaries; what is overwritten does not count). */
+size_t tape_count(const struct tape *t, uint64_t from, uint64_t to);
 /* True if the tape has lost nothing that comes after `p`. */
 bool tape_reaches(const struct tape *t, struct position p);
 /* The position after which it lacks frames: the last one's id, or where it begins. */

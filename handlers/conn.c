@@ -37,8 +37,6 @@ struct position conn_position(const struct ws_conn *c)
 void conn_set_state(struct ws_conn *c, enum conn_state state)
 {
     c->state = (uint8_t)state;
-    if (state != CONN_CATCHING_UP)
-        c->head_known = false;
 }
 
 struct ws_conn *conn_create(struct edge *e)
@@ -103,9 +101,10 @@ void conn_close(struct ws_conn *c, uint16_t code, const char *reason)
         return;
     struct buf frame = {0};
     log_closed(c, code, reason);
-    if (c->state == CONN_LIVE)
-        conn_leave_tape(c);
+    conn_leave_tape(c);
+    outbox_drop_replay(c);
     outbox_drop_events(c, (struct position){UINT64_MAX, UINT64_MAX, 0});
+    conn_end_catch_up(c);
     unfollow(c);
     c->close_code = code;
     conn_set_state(c, CONN_CLOSING);
@@ -123,6 +122,7 @@ void conn_cut(struct ws_conn *c, const char *why)
         return;
     if (c->state != CONN_CLOSING)
         log_closed(c, 1006, why);
+    conn_end_catch_up(c);
     unfollow(c);
     conn_set_state(c, CONN_CLOSED);
     release_place(c);

@@ -5,7 +5,7 @@
 /* A burst may come from Redis in one turn, larger than the tape: whoever reads gets his share before it is gone. */
 static void write_before(struct ws_conn *c, uint64_t new_tail)
 {
-    while (c->state == CONN_LIVE && c->cursor < new_tail && !c->blocked)
+    while (conn_on_tape(c) && conn_cursor(c) < new_tail && !c->blocked)
         conn_flush(c);
 }
 
@@ -18,32 +18,14 @@ static void overtake(struct edge *e, uint64_t new_tail)
     for (size_t i = e->conns.n; i-- != 0;) {
         struct ws_conn *c = e->conns.entries[i];
         write_before(c, new_tail);
-        if (c->state != CONN_LIVE)
+        if (!conn_on_tape(c))
             continue;
-        if (c->cursor < new_tail)
-            conn_catch_up(c, RESYNC_EXPIRED);
-        else if (c->cursor < floor)
-            floor = c->cursor;
+        if (conn_cursor(c) < new_tail)
+            conn_catch_up(c);
+        else if (conn_cursor(c) < floor)
+            floor = conn_cursor(c);
     }
     e->lag_floor = floor;
-}
-
-static void on_broadcast(void *data, struct position id, struct str text)
-{
-    struct edge *e = data;
-    uint8_t bytes[FRAME_HEADER_MAX];
-    struct str header = {(char *)bytes, frame_header(bytes, FRAME_TEXT, text.n)};
-    uint64_t new_tail = tape_tail_after(&e->tape, header.n + text.n);
-    if (new_tail > e->lag_floor)
-        overtake(e, new_tail);
-    if (e->tape.head < e->lag_floor)
-        e->lag_floor = e->tape.head;
-    if (tape_append(&e->tape, id, header, text) != 0) {
-        tape_restart(&e->tape, id); /* larger than the tape: whoever has not got it has a gap */
-        edge_gap(e);
-        return;
-    }
-    e->sweep_left = e->conns.n;
 }
 
 static struct ws_conn *conn_of(struct hub_member *m)
@@ -56,6 +38,9 @@ static struct ws_conn *conn_of(struct hub_member *m)
 static void queue_live(struct ws_conn *c, struct position id, struct str text)
 {
     bool queued;
+    struct position last = conn_events_wait(c) ? c->outbox->events_last->id : c->sent;
+    if (id.n == 0 && position_cmp(id, last) <= 0)
+        return; /* it had it from a page, or on another channel */
     while (!(queued = conn_queue_event(c, id, text)) && !c->blocked) {
         conn_flush(c);
         if (c->state != CONN_LIVE)
@@ -64,22 +49,52 @@ static void queue_live(struct ws_conn *c, struct position id, struct str text)
     if (queued)
         conn_mark_dirty(c);
     else
-        conn_catch_up(c, RESYNC_EXPIRED);
+        conn_catch_up(c);
 }
 
-/* It waits for its head or for the mark to reach it: what is above the head has to be there when it goes live. */
+/* The tape cannot hold it. An own one all who are live get from the log, and nothing before it is on the tape any more;
+ * a foreign one, which no log has, waits for each. */
+static void on_giant(struct edge *e, struct position id, struct str text)
+{
+    if (id.n != 0) {
+        for (size_t i = e->conns.n; i-- != 0;)
+            if (e->conns.entries[i]->state == CONN_LIVE)
+                queue_live(e->conns.entries[i], id, text);
+        return;
+    }
+    for (size_t i = 0; i < e->conns.n; ++i)
+        if (conn_on_tape(e->conns.entries[i]))
+            conn_catch_up(e->conns.entries[i]);
+    tape_restart(&e->tape, id);
+    e->lag_floor = e->tape.head;
+}
+
+static void on_broadcast(void *data, struct position id, struct str text)
+{
+    struct edge *e = data;
+    uint8_t bytes[FRAME_HEADER_MAX];
+    struct str header = {(char *)bytes, frame_header(bytes, FRAME_TEXT, text.n)};
+    uint64_t new_tail = tape_tail_after(&e->tape, header.n + text.n);
+    if (position_cmp(id, tape_end(&e->tape)) <= 0)
+        return; /* the page that has closed a gap had it already */
+    if (new_tail > e->lag_floor)
+        overtake(e, new_tail);
+    if (e->tape.head < e->lag_floor)
+        e->lag_floor = e->tape.head;
+    if (tape_append(&e->tape, id, header, text) == 0)
+        e->sweep_left = e->conns.n;
+    else
+        on_giant(e, id, text);
+}
+
+/* What comes while it catches up waits behind the pages. Foreign events are for the live. */
 static void queue_catching_up(struct ws_conn *c, struct position id, struct str text)
 {
-    if (c->overflowed || id.n != 0 || (c->head_known && position_cmp(id, c->sent) <= 0))
-        return; /* foreign events are for the live */
-    if (conn_queue_event(c, id, text))
+    struct catch_up *core = &c->catch_up->core;
+    if (!catch_up_hears(core, id) || conn_queue_event(c, id, text))
         return;
-    if (c->head_known) {
-        conn_catch_up(c, RESYNC_EXPIRED);
-    } else {
-        outbox_drop_events(c, (struct position){UINT64_MAX, UINT64_MAX, 0});
-        c->overflowed = true;
-    }
+    outbox_drop_events(c, (struct position){UINT64_MAX, UINT64_MAX, 0});
+    catch_up_overflowed(core, id);
 }
 
 static void on_targeted(void *data, struct hub_channel *channel, struct position id, struct str text)
@@ -98,16 +113,14 @@ static void on_targeted(void *data, struct hub_channel *channel, struct position
 
 static void on_mark(void *data)
 {
-    struct edge *e = data;
-    if (e->want_mark.n != 0)
-        edge_mark_risen(e);
+    edge_mark_risen(data);
 }
 
 static void on_channel_ready(void *data, struct hub_channel *channel)
 {
     (void)data;
     for (struct hub_member *m = channel->members; m != NULL; m = m->next)
-        conn_try_head(conn_of(m));
+        conn_wake(conn_of(m));
 }
 
 static void on_gap(void *data)
@@ -115,11 +128,12 @@ static void on_gap(void *data)
     edge_gap(data);
 }
 
-/* Nobody is live, so nobody stands on what is cut off. */
 static struct position on_history(void *data, const struct history *history)
 {
     struct edge *e = data;
-    tape_cut(&e->tape, history);
+    size_t cut = tape_cut(&e->tape, history);
+    if (cut != 0)
+        log_event(LOG_LEVEL_WARN, "history_lost", LOG_U("broadcasts", cut));
     e->lag_floor = e->tape.head;
     return tape_end(&e->tape);
 }

@@ -57,14 +57,16 @@ void edge_turn(struct edge *e, uint64_t now_ms)
 {
     e->now_ms = now_ms;
     e->timers_due = wheel_run(e->wheel, now_ms, TIMERS_PER_TURN, conn_timer, e);
+    edge_steps(e);
     edge_ask_head(e);
+    edge_ask_broadcasts(e);
     edge_flush(e);
     reap(e);
 }
 
 bool edge_busy(const struct edge *e)
 {
-    return e->timers_due || e->dirty != NULL || e->sweep_left != 0 || (e->want_head.n != 0 && !e->head_in_flight);
+    return e->timers_due || e->dirty != NULL || e->sweep_left != 0 || e->steps.n != 0;
 }
 
 void edge_drain(struct edge *e, uint64_t now_ms, uint64_t spread_ms)
@@ -101,9 +103,7 @@ void edge_destroy(struct edge *e)
         conn_free(e->closed.entries[i]);
     free(e->conns.entries);
     free(e->closed.entries);
-    free(e->want_head.entries);
-    free(e->asked_head.entries);
-    free(e->want_mark.entries);
+    edge_free_catch_up(e);
     tape_dispose(&e->tape);
     hub_dispose(&e->hub);
     table_dispose(&e->addresses);

@@ -25,8 +25,8 @@ static void drained(struct ws_conn *c)
         c->reading_paused = false;
         conn_start_reading(c);
     }
-    if (c->state == CONN_SUBSCRIBING)
-        conn_try_head(c);
+    if (c->state < CONN_LIVE)
+        conn_wake(c);
     else if (c->state == CONN_CLOSING && c->peer_closed)
         conn_cut(c, "closed");
 }
@@ -45,8 +45,8 @@ static void wait_writable(struct ws_conn *c)
 {
     struct edge *e = c->edge;
     c->blocked = true;
-    if (c->state == CONN_LIVE && c->cursor < e->lag_floor)
-        e->lag_floor = c->cursor;
+    if (conn_on_tape(c) && conn_cursor(c) < e->lag_floor)
+        e->lag_floor = conn_cursor(c);
     h2o_socket_notify_write(c->sock, on_writable);
 }
 

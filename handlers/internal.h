@@ -2,15 +2,17 @@
  *
  *      HANDSHAKING --> SUBSCRIBING --> CATCHING_UP --> LIVE
  *           |              ^   ^           |            |
- *           |              |   `-----------'------------'   gap, overtaken, list full
+ *           |              |   `-----------'------------'   gap, overtaken by the tape, list full
  *           `--------------'--------------------------------> CLOSING --> CLOSED (freed at the end of the turn)
  *
- * conn_set_state (conn.c) is the one place where a connection changes its state, conn_close the one way to end it. */
+ * SUBSCRIBING also holds who has a gap, until his channels are confirmed again and what was on its way to him is
+ * written; the phases of CATCHING_UP are those of enum catch_up_phase. conn_set_state (conn.c) is the one place where a
+ * connection changes its state, conn_close the one way to end it. */
 #ifndef HANDLERS_INTERNAL_H
 #define HANDLERS_INTERNAL_H
 
+#include "core/catch_up.h"
 #include "core/frame.h"
-#include "core/history.h"
 #include "core/message.h"
 #include "core/tape.h"
 #include "core/token.h"
@@ -37,7 +39,7 @@ enum conn_state { CONN_HANDSHAKING, CONN_SUBSCRIBING, CONN_CATCHING_UP, CONN_LIV
 /* An encoded frame that is not on the tape. */
 struct ws_frame {
     struct ws_frame *next;
-    uint64_t place;     /* of an event: the tape's head when it arrived, so the two merge in order */
+    uint64_t place;     /* of an event: what of the tape goes before it, so that the two merge in order */
     struct position id; /* of an event; zero for other frames */
     uint32_t len;
     char bytes[];
@@ -48,7 +50,8 @@ struct ws_outbox {
     struct ws_frame *current; /* partly written, or the rest of a tape frame: goes first */
     size_t current_off;
     struct ws_frame *urgent, *urgent_last; /* no events: go out at the next frame boundary */
-    struct ws_frame *events, *events_last; /* targeted events, ids increasing */
+    struct ws_frame *replay, *replay_last; /* CATCHING_UP: the events of this round's pages, ids increasing */
+    struct ws_frame *events, *events_last; /* live targeted events, ids increasing; they wait until it is LIVE */
     size_t urgent_bytes, events_bytes;     /* with what each frame costs beside its bytes */
 };
 
@@ -59,6 +62,36 @@ struct strikes {
     uint32_t n : 4;
 };
 
+/* What a catching-up connection waits for. */
+enum catch_up_phase {
+    PHASE_NONE,       /* its turn: nothing is asked yet */
+    PHASE_HEAD,       /* a read of the head: it starts there, or goes on from there after a refusal */
+    PHASE_HEAD_KNOWN, /* its turn to be told so */
+    PHASE_BROADCASTS, /* the page of the broadcast log that is read for all who need it, then its turn */
+    PHASE_PAGE,       /* the page of its own logs */
+    PHASE_WRITING,    /* the socket: the frames of this round */
+    PHASE_MARK,       /* the mark: it is live once that has reached its position */
+};
+
+/* A connection that is not live yet, or no longer. Lists and reads under way hold it too, so whoever gives up what was
+ * asked (a gap, the end) takes a new one, and answers to the old find nobody. */
+struct ws_catch_up {
+    struct ws_conn *conn; /* NULL: given up */
+    uint32_t refs;        /* lists and reads that hold it */
+    uint8_t phase;        /* enum catch_up_phase */
+    uint8_t resync;       /* enum resync_reason: what it will be told once the head is known */
+    bool queued;          /* is in edge->steps */
+    struct catch_up core;
+    uint64_t cursor, limit;            /* on the tape: what is still to be written of this round; equal: nothing */
+    struct position oldest;            /* PHASE_HEAD_KNOWN: the floor */
+    struct broadcast_page *broadcasts; /* this round's, shared; NULL */
+};
+
+struct catch_up_list {
+    struct ws_catch_up **entries;
+    size_t n, cap, first; /* first: those before it have been taken out */
+};
+
 struct ws_conn {
     h2o_socket_t *sock; /* NULL until the upgrade is complete and after the socket is closed */
     struct edge *edge;
@@ -66,8 +99,12 @@ struct ws_conn {
     struct hub_member follows[2]; /* by enum hub_kind: the user's channel, the connection's own */
     struct ws_outbox *outbox;
     struct ws_conn *dirty_next;
-    uint64_t cursor;      /* on the tape, while LIVE */
-    struct position sent; /* the last event frame written, or the position it started from: what it may resume from */
+    union {
+        uint64_t cursor;              /* on the tape, from LIVE on */
+        struct ws_catch_up *catch_up; /* before; NULL of who is refused */
+    };
+    struct position
+        sent; /* the last event frame written, or what it is known to have all up to: right to resume from */
     struct frame_decoder decoder;
 
     uint64_t opened_ms, next_ping_ms, expires_ms; /* monotonic */
@@ -85,14 +122,10 @@ struct ws_conn {
     uint16_t close_code;
     uint8_t state;     /* enum conn_state */
     uint8_t scopes;    /* enum scope bits */
-    uint8_t resync;    /* enum resync_reason: what it will be told when it joins */
-    bool resuming : 1; /* brought a position */
+    bool resuming : 1; /* brought a position, and has not been told caught_up or resync_required since */
     bool welcomed : 1;
-    bool head_known : 1; /* CATCHING_UP: `sent` is the head it joins at */
-    bool waits_head : 1; /* is in edge->want_head or in the read under way */
-    bool overflowed : 1; /* CATCHING_UP: targeted events were dropped; the head has to be read again */
-    bool blocked : 1;    /* the socket takes no more; its callback will come */
-    bool dirty : 1;      /* is in edge->dirty */
+    bool blocked : 1; /* the socket takes no more; its callback will come */
+    bool dirty : 1;   /* is in edge->dirty */
     bool reading_paused : 1;
     bool peer_closed : 1; /* its close frame has come */
     bool lingering : 1;   /* refused: counts among the reserve's clients, not among the connections */
@@ -122,13 +155,16 @@ struct edge {
     struct conn_list conns;      /* all of them, dense: the sweep walks it */
     size_t open;                 /* those that count as connections (not refused ones) */
     size_t sweep_at, sweep_left; /* live connections still to be flushed after the last broadcast */
-    uint64_t lag_floor;          /* no live connection that is behind has a smaller cursor */
+    uint64_t lag_floor;          /* no connection that is behind on the tape has a smaller cursor */
     struct ws_conn *dirty;       /* have something to write of their own */
     struct conn_list closed;
-    struct conn_list want_head, asked_head, want_mark;
-    bool head_in_flight;
+    struct catch_up_list steps; /* those whose turn it is, in the order in which it came */
+    struct catch_up_list want_head, asked_head, want_mark, want_broadcasts;
+    struct position mark_awaited;    /* the least position of those who wait for the mark */
+    struct position broadcasts_upto; /* bound of the last shared page */
+    bool head_in_flight, broadcasts_in_flight;
     bool timers_due; /* more fell due than one turn fires */
-    uint32_t gap_generation, asked_generation;
+    uint32_t gap_generation, broadcasts_generation;
     uint64_t leave_by_ms; /* the end of the drain's slots; 0: not draining */
     bool ending;          /* the drain is over: nobody is let in */
     uint64_t now_ms;      /* of this turn */
@@ -151,6 +187,24 @@ struct str conn_id(const struct ws_conn *c);
 /* What every frame that is no event carries as its event_id. */
 struct position conn_position(const struct ws_conn *c);
 void conn_list_add(struct conn_list *l, struct ws_conn *c);
+static inline bool conn_is_catching_up(const struct ws_conn *c)
+{
+    return c->state < CONN_LIVE && c->catch_up != NULL;
+}
+/* True while it takes frames from the tape, so that the tape may overtake it. */
+static inline bool conn_on_tape(const struct ws_conn *c)
+{
+    return c->state == CONN_LIVE || (c->state == CONN_CATCHING_UP && c->catch_up->cursor != c->catch_up->limit);
+}
+/* Where it stands there, and up to where it may read. */
+static inline uint64_t conn_cursor(const struct ws_conn *c)
+{
+    return c->state == CONN_CATCHING_UP ? c->catch_up->cursor : c->cursor;
+}
+static inline uint64_t conn_limit(const struct ws_conn *c)
+{
+    return c->state == CONN_CATCHING_UP ? c->catch_up->limit : c->edge->tape.head;
+}
 
 /* outbox.c */
 /* Takes over `json`'s text as one text frame that goes out at the next frame boundary; json is emptied. */
@@ -159,11 +213,20 @@ void conn_say(struct ws_conn *c, struct buf *json);
 void conn_say_frames(struct ws_conn *c, struct str frames);
 /* A targeted event. False if the list is full: the connection has to catch up. */
 bool conn_queue_event(struct ws_conn *c, struct position id, struct str text);
+/* An event of this round's pages; `place`: what lies on the tape before it goes out first. */
+void conn_queue_replay(struct ws_conn *c, struct position id, struct str text, uint64_t place);
+/* Of the live events that wait, those up to there. */
 void outbox_drop_events(struct ws_conn *c, struct position up_to);
-/* Leaves the tape: what is left of a frame that is partly written is copied aside. */
+/* Returns how many events of the pages had not begun to go out. */
+size_t outbox_drop_replay(struct ws_conn *c);
+/* Leaves the tape, if it is there: what is left of a frame that is partly written is copied aside. */
 void conn_leave_tape(struct ws_conn *c);
+/* There is something that may go out now. */
 bool conn_has_output(const struct ws_conn *c);
+/* Live events wait. */
 bool conn_events_wait(const struct ws_conn *c);
+/* All events of this round have gone out, or their last one has begun to. */
+bool conn_replay_written(const struct ws_conn *c);
 #define PLAN_MAX 32
 struct write_plan {
     struct iovec iov[PLAN_MAX];
@@ -181,12 +244,56 @@ void conn_mark_dirty(struct ws_conn *c);
 void conn_flush(struct ws_conn *c);
 void edge_flush(struct edge *e);
 
-/* join.c: from the confirmed subscription to live */
-void conn_try_head(struct ws_conn *c);
-void conn_catch_up(struct ws_conn *c, enum resync_reason reason);
-void edge_ask_head(struct edge *e);
+/* catch_up.c: from the confirmed subscription to live, round by round */
+/* `at`: the position it brought; NULL: it starts at the head. Once for each connection, as soon as its position is
+ * known and before its channels are followed up. */
+void conn_begin_catch_up(struct ws_conn *c, const struct position *at);
+/* It brought something that is no position, and will be told so. */
+void conn_begin_unknown(struct ws_conn *c);
+/* A live connection, or one that catches up already, has missed something after its position: it goes back to
+ * SUBSCRIBING. */
+void conn_catch_up(struct ws_conn *c);
+/* Its catch-up is over, or given up. */
+void conn_end_catch_up(struct ws_conn *c);
+/* Something that it may have waited for has happened: it gets its turn. */
+void conn_wake(struct ws_conn *c);
+/* All up to the end of this round is written, unless the outbox says otherwise: on to the next, or live. */
+void conn_settle(struct ws_conn *c);
+/* Asks for its own logs. */
+void conn_ask_page(struct ws_conn *c);
+/* The turns of those who have one, for a slice of time. */
+void edge_steps(struct edge *e);
 void edge_gap(struct edge *e);
 void edge_mark_risen(struct edge *e);
+void edge_free_catch_up(struct edge *e);
+
+/* catch_up_list.c */
+void catch_up_list_add(struct catch_up_list *l, struct ws_catch_up *u);
+void catch_up_release(struct ws_catch_up *u);
+void catch_up_list_free(struct catch_up_list *l);
+
+/* join.c: what a connection is told at the passages */
+void conn_say_welcome(struct ws_conn *c);
+/* It goes on from `head`; what it has missed before is gone. */
+void conn_refuse(struct ws_conn *c, enum resync_reason reason, struct position head, struct position oldest);
+void conn_go_live(struct ws_conn *c);
+void conn_want_head(struct ws_conn *c);
+/* The head is known: of a fresh client its first position. */
+void conn_join_at_head(struct ws_conn *c);
+void edge_ask_head(struct edge *e);
+
+/* broadcast_pages.c: pages of the broadcast log, each read once for all who need it */
+struct broadcast_page {
+    uint32_t refs;
+    bool full;
+    struct position bound;
+    size_t n;
+    struct page_entry entries[]; /* their texts lie behind them */
+};
+void conn_want_broadcasts(struct ws_conn *c);
+void edge_ask_broadcasts(struct edge *e);
+/* It has no more use for its page. */
+void conn_drop_broadcasts(struct ws_conn *c);
 
 /* inbound.c */
 void conn_start_reading(struct ws_conn *c);

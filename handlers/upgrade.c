@@ -196,7 +196,7 @@ static void on_upgraded(void *data, h2o_socket_t *sock, size_t reqsize)
         return;
     if (!c->reading_paused)
         conn_start_reading(c);
-    conn_try_head(c);
+    conn_wake(c);
     conn_mark_dirty(c);
 }
 
@@ -234,14 +234,13 @@ static int upgrade_and_close(struct edge *e, h2o_req_t *req, bool belfry_v1, uin
 /* Where it wants to go on from. */
 static void note_position(struct ws_conn *c, struct str last_event_id)
 {
+    struct position at;
     if (last_event_id.p == NULL || str_eq(last_event_id, STR_LIT("acked")))
-        return; /* nothing has been acknowledged yet: live */
-    c->resuming = true;
-    c->resync = RESYNC_EXPIRED;
-    if (position_parse(last_event_id, &c->sent) != 0) {
-        c->sent = (struct position){0};
-        c->resync = RESYNC_UNKNOWN;
-    }
+        conn_begin_catch_up(c, NULL); /* nothing has been acknowledged yet: live */
+    else if (position_parse(last_event_id, &at) == 0)
+        conn_begin_catch_up(c, &at);
+    else
+        conn_begin_unknown(c);
 }
 
 static void open_conn(struct edge *e, h2o_req_t *req, const struct token_claims *claims, const struct visitor *v,

@@ -140,8 +140,12 @@ async def test_what_a_server_says_is_of_the_schemas(belfry, redis_server, token)
         await client.next("error", code="token_expiring")
         await client.next("ping")
         await client.closed(10)
-        for frame in client.frames:
+        position = client.frames[-1]["event_id"]
+    async with await Client.connect(server, token(me), query=f"last_event_id={position}") as again:
+        await again.next("caught_up")
+        for frame in client.frames + again.frames:
             check(frame)
+        assert {f["type"] for f in again.frames} >= {"welcome", "caught_up"}
         assert {f["type"] for f in client.frames} >= {"welcome", "resync_required", "ping", "pong", "ack", "error", *EVENT_TYPES, "tick"}
 
 

@@ -248,7 +248,7 @@ async def test_a_burst_to_one_user_reaches_who_reads(belfry):
                 assert (frame["type"], frame["event_id"]) == ("mine", result["event_id"])
 
 
-async def test_a_client_with_too_many_events_of_its_own_is_told(belfry):
+async def test_a_client_with_too_many_events_of_its_own_is_told_what_is_kept_no_more(belfry):
     server, slow_user = belfry({"PING_INTERVAL": "90s", "PONG_TIMEOUT": "100s"}), user()
     async with await Raw.websocket(server, token(slow_user), receive_buffer=4096) as slow, \
             await Client.connect(server, token(user())) as other:
