@@ -49,11 +49,17 @@ static void advise_on_proxies(const struct config *c, struct buf *out)
 
 static void advise_on_redis(const struct config *c, struct buf *out)
 {
-    if (c->redis.kind == REDIS_EMBEDDED)
+    bool embedded = c->redis.kind == REDIS_EMBEDDED;
+
+    if (embedded && c->data_dir == NULL)
         buf_lit(
             out,
             "REDIS_URL: the embedded Redis is for one process, and nothing in it survives a restart; name a Redis for "
-            "production\n");
+            "production, or set DATA_DIR\n");
+    else if (embedded)
+        buf_lit(out, "REDIS_URL: the embedded Redis is for one process; name a Redis to run several\n");
+    else if (c->data_dir != NULL)
+        buf_lit(out, "DATA_DIR: is for the embedded Redis only: the one that REDIS_URL names keeps its data itself\n");
 }
 
 static void advise_on_limits(const struct config *c, struct buf *out)

@@ -60,7 +60,7 @@ const struct config_variable config_table[] = {
          "TLS towards Redis: belfry's certificate"),
     TEXT(path, "REDIS_KEY_FILE", redis_key_file, NULL, TEXT_MAX, CONFIG_EXPLICIT | CONFIG_LATER,
          "TLS towards Redis: its key"),
-    TEXT(path, "DATA_DIR", data_dir, NULL, TEXT_MAX, CONFIG_EXPLICIT | CONFIG_LATER,
+    TEXT(path, "DATA_DIR", data_dir, NULL, TEXT_MAX, CONFIG_EXPLICIT,
          "where the embedded Redis keeps its data (AOF); unset: nothing survives, and a new epoch says so"),
 
     TEXT(secret, "SECRET_KEY", secret_key, "this or the next is required", LIST_MAX, CONFIG_EXPLICIT | CONFIG_SECRET,

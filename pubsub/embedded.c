@@ -2,6 +2,7 @@
 #include "pubsub/embedded.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "pubsub/embedded_data.h"
 #include "pubsub/embedded_folder.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -20,12 +21,16 @@
 #define LAST_WORDS 400 /* a log line shows 512 bytes of a reason */
 #define LINE_MAX_BYTES 1024
 #define CHUNKS_PER_POLL 64
+/* What a killed belfry's server, which the kernel ends with it, may take to let go of DATA_DIR. */
+#define DATA_WAIT_MS 2000
+#define INHERITED 4 /* the descriptor of DATA_DIR's lock in the server */
 
 struct embedded_redis {
     pid_t pid; /* 0 once it has been reaped */
     int status;
     int output; /* the reading end of its stdout and stderr; -1 once that has ended */
     struct embedded_folder folder;
+    struct embedded_data data; /* lock -1: nothing is kept */
     struct sockaddr_un address;
     struct buf words; /* what it said last */
     struct buf line;  /* what it said and is not logged yet */
@@ -47,19 +52,23 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Nothing of belfry's but where to speak to (0 to 2) and, until the exec, where to say why it failed (3). First out of
- * the way of those numbers: belfry may have been started without its own 0 to 2. */
-static void arrange_descriptors(int output, int verdict)
+/* Nothing of belfry's but where to speak to (0 to 2), until the exec where to say why it failed (3), and the lock (4).
+ * First out of the way of those numbers: belfry may have been started without its own 0 to 2. */
+static void arrange_descriptors(int output, int verdict, int lock)
 {
-    output = fcntl(output, F_DUPFD, 4);
-    verdict = fcntl(verdict, F_DUPFD, 4);
+    output = fcntl(output, F_DUPFD, INHERITED + 1);
+    verdict = fcntl(verdict, F_DUPFD, INHERITED + 1);
+    if (lock != -1)
+        lock = fcntl(lock, F_DUPFD, INHERITED + 1);
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
     close(STDIN_FILENO);
     if (open("/dev/null", O_RDONLY) != STDIN_FILENO) /* the lowest number that is free */
         _exit(1);
     dup3(verdict, 3, O_CLOEXEC);
-    closefrom(4);
+    if (lock != -1)
+        dup2(lock, INHERITED);
+    closefrom(lock != -1 ? INHERITED + 1 : INHERITED);
 }
 
 /* In the child, of which `parent` is the parent. In a session of its own: Ctrl-C in a terminal reaches belfry alone,
@@ -71,10 +80,12 @@ static void become_server(const struct embedded_redis *r, const char *binary, in
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) /* belfry died in between */
         _exit(1);
-    arrange_descriptors(output, verdict);
+    arrange_descriptors(output, verdict, r->data.lock);
+    bool kept = r->data.path != NULL;
     execlp(binary, binary, "--port", "0", "--unixsocket", r->address.sun_path, "--unixsocketperm", "700", "--save", "",
-           "--appendonly", "no", "--maxmemory-policy", "noeviction", "--stream-node-max-bytes", "1024", "--dir",
-           r->folder.path, "--daemonize", "no", "--loglevel", "warning", "--logfile", "", (char *)NULL);
+           "--appendonly", kept ? "yes" : "no", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction",
+           "--stream-node-max-bytes", "1024", "--dir", kept ? r->data.path : r->folder.path, "--daemonize", "no",
+           "--loglevel", "warning", "--logfile", "", (char *)NULL);
     int code = errno;
     (void)!write(3, &code, sizeof(code));
     _exit(1);
@@ -242,6 +253,7 @@ bool embedded_poll(struct embedded_redis *r, struct buf *reason)
 
 /* --- starting ----------------------------------------------------------------------------------------------------- */
 
+/* A server that still reads its data has started: belfry is not ready until it has, but can be asked and stopped. */
 static bool answers_ping(const struct embedded_redis *r, uint64_t patience_ms)
 {
     char reply[8] = "";
@@ -252,11 +264,11 @@ static bool answers_ping(const struct embedded_redis *r, uint64_t patience_ms)
         return false;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)); /* bounds connect too */
-    bool pong = connect(fd, (const struct sockaddr *)&r->address, sizeof(r->address)) == 0 &&
-                send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6 && recv(fd, reply, 7, MSG_WAITALL) == 7 &&
-                memcmp(reply, "+PONG\r\n", 7) == 0;
+    bool answered = connect(fd, (const struct sockaddr *)&r->address, sizeof(r->address)) == 0 &&
+                    send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6 && recv(fd, reply, 7, MSG_WAITALL) == 7 &&
+                    (memcmp(reply, "+PONG\r\n", 7) == 0 || memcmp(reply, "-LOADIN", 7) == 0);
     close(fd);
-    return pong;
+    return answered;
 }
 
 static int await_pong(struct embedded_redis *r, uint64_t timeout_ms, struct buf *error)
@@ -278,11 +290,14 @@ static int await_pong(struct embedded_redis *r, uint64_t timeout_ms, struct buf 
     return -1;
 }
 
-int embedded_start(struct embedded_redis **out, const char *server_binary, uint64_t timeout_ms, struct buf *error)
+int embedded_start(struct embedded_redis **out, const char *server_binary, const char *data_dir, uint64_t timeout_ms,
+                   struct buf *error)
 {
     struct embedded_redis *r = mem_zalloc(sizeof(*r));
-    r->output = -1;
-    if (embedded_folder_make(&r->folder, SOCKET_NAME, error) != 0) {
+    r->output = r->data.lock = -1;
+    if ((data_dir != NULL && embedded_data_open(&r->data, data_dir, DATA_WAIT_MS, error) != 0) ||
+        embedded_folder_make(&r->folder, SOCKET_NAME, error) != 0) {
+        embedded_data_close(&r->data);
         free(r);
         return -1;
     }
@@ -336,6 +351,7 @@ void embedded_stop(struct embedded_redis *r)
     if (r->output != -1)
         close(r->output);
     embedded_folder_remove(&r->folder);
+    embedded_data_close(&r->data);
     buf_free(&r->words);
     buf_free(&r->line);
     free(r);

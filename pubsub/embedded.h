@@ -1,6 +1,6 @@
 /* The private redis-server that belfry starts as its child where REDIS_URL is unset: in a private folder, on a Unix
- * socket, without persistence. It ends with belfry, however belfry ends. Main thread only: the kernel's parent-death
- * signal follows the thread that forked. */
+ * socket. It keeps its data in DATA_DIR by an append-only file, or nowhere. It ends with belfry, however belfry ends.
+ * Main thread only: the kernel's parent-death signal follows the thread that forked. */
 #ifndef PUBSUB_EMBEDDED_H
 #define PUBSUB_EMBEDDED_H
 
@@ -9,11 +9,12 @@
 
 struct embedded_redis;
 
-/* Starts `server_binary` (NULL: redis-server; a name without a slash is found by PATH) and waits at most timeout_ms
- * until it answers PING. Removes folders that a killed belfry of the same user has left. 0 and *out, or -1 with the
+/* Starts `server_binary` (NULL: redis-server; a name without a slash is found by PATH), with its data in `data_dir`
+ * (NULL: nothing is kept; else made where missing, and locked), and waits at most timeout_ms until it answers PING, be
+ * it by LOADING. Removes folders that a killed belfry of the same user has left. 0 and *out, or -1 with the
  * reason, which holds the server's last words, in *error; nothing is left then. Before the first worker thread. Gives
  * SIGCHLD its default back: where it is ignored nobody learns how a child ended. */
-int embedded_start(struct embedded_redis **out, const char *server_binary, uint64_t timeout_ms,
+int embedded_start(struct embedded_redis **out, const char *server_binary, const char *data_dir, uint64_t timeout_ms,
                    struct buf *error) MUST_CHECK;
 /* The path of its socket; lives until embedded_stop. */
 const char *embedded_socket(const struct embedded_redis *r);

@@ -152,6 +152,7 @@ struct pubsub {
     struct mark mark;
     uint64_t seen_epoch; /* greatest epoch that Redis has answered with */
     bool closed;         /* by pubsub_close */
+    bool advised;        /* what is unwise in Redis' configuration has been logged */
     const char *fatal;
     char fatal_text[201];
 

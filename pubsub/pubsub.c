@@ -1,8 +1,29 @@
 /* One worker's way to Redis: its connections and what holds them together. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
+#include "pubsub/redis_advice.h"
 #include <stdio.h>
 #include <stdlib.h>
+
+static void on_info(void *data, redisReply *reply)
+{
+    struct pubsub *p = data;
+    struct buf unwise = {0};
+    if (reply != NULL && reply->type == REDIS_REPLY_STRING) {
+        p->advised = true;
+        redis_advice(redis_reply_str(reply), &unwise);
+    }
+    for (struct str rest = buf_str(&unwise); rest.n != 0;)
+        log_event(LOG_LEVEL_WARN, "redis_unwise", LOG_S("advice", str_split(&rest, '\n')));
+    buf_free(&unwise);
+}
+
+/* Once for the process, so by its first worker; the embedded Redis is as it should be. */
+static void ask_for_advice(struct pubsub *p)
+{
+    if (p->worker == 0 && !p->advised && p->config->redis.kind != REDIS_EMBEDDED)
+        redis_conn_command(p->commands.conn, on_info, p, 1, (const char *[]){"INFO"}, (size_t[]){4});
+}
 
 static void on_commands_up(void *data)
 {
@@ -11,6 +32,7 @@ static void on_commands_up(void *data)
     canary_link_up(p);
     if (p->publishes == &p->commands)
         publisher_link_up(p);
+    ask_for_advice(p);
     log_event(LOG_LEVEL_INFO, "redis_connected", LOG_U("worker", p->worker), LOG_Z("run_id", p->commands.info.run_id));
     pubsub_compare_runs(p, &p->commands);
 }

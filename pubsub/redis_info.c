@@ -56,15 +56,33 @@ static void take_field(struct redis_info *info, struct str name, struct str valu
     }
 }
 
+/* Cuts the first line off *text: its name, and the value or STR_NONE. */
+static struct str next_field(struct str *text, struct str *value)
+{
+    struct str line = str_split(text, '\n');
+    if (line.n != 0 && line.p[line.n - 1] == '\r')
+        --line.n;
+    struct str name = str_split(&line, ':');
+    *value = line;
+    return name;
+}
+
+struct str redis_info_field(struct str text, struct str name)
+{
+    struct str value;
+    while (text.p != NULL)
+        if (str_eq(next_field(&text, &value), name))
+            return value;
+    return STR_NONE;
+}
+
 void redis_info_read(struct redis_info *info, struct str text)
 {
+    struct str value;
     while (text.p != NULL) {
-        struct str line = str_split(&text, '\n');
-        if (line.n != 0 && line.p[line.n - 1] == '\r')
-            --line.n;
-        struct str name = str_split(&line, ':');
-        if (line.p != NULL)
-            take_field(info, name, line);
+        struct str name = next_field(&text, &value);
+        if (value.p != NULL)
+            take_field(info, name, value);
     }
 }
 

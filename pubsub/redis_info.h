@@ -16,6 +16,9 @@ struct redis_info {
  * struct. */
 void redis_info_read(struct redis_info *info, struct str text);
 
+/* The value of `name:value` in a text of INFO; STR_NONE if it is not there. */
+struct str redis_info_field(struct str text, struct str name);
+
 enum redis_fitness {
     REDIS_FIT,
     REDIS_RETRY, /* not now: a replica; another attempt may reach the master */

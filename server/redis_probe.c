@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "core/units.h"
+#include "pubsub/redis_advice.h"
+#include "pubsub/redis_info.h"
 
 #define PROGRAM "redis-server"
 
@@ -15,20 +17,6 @@ static void warn_of(struct buf *out, struct str text)
     buf_lit(out, "REDIS_URL: ");
     buf_append(out, text);
     buf_lit(out, "\n");
-}
-
-/* The value of `name:value` in INFO; STR_NONE if it is not there. */
-static struct str info_get(struct str info, struct str name)
-{
-    while (info.n > 0) {
-        struct str line = str_split(&info, '\n');
-        if (line.n > 0 && line.p[line.n - 1] == '\r')
-            --line.n;
-        struct str value = line;
-        if (str_eq(str_split(&value, ':'), name))
-            return value;
-    }
-    return STR_NONE;
 }
 
 static bool is_older_than_6_2(struct str version)
@@ -43,25 +31,22 @@ static bool is_older_than_6_2(struct str version)
 
 void redis_probe_info(struct str info, struct buf *warnings)
 {
-    struct str version = info_get(info, STR_LIT("redis_version"));
-    struct str policy = info_get(info, STR_LIT("maxmemory_policy"));
+    struct str version = redis_info_field(info, STR_LIT("redis_version"));
+    struct buf unwise = {0};
 
     if (is_older_than_6_2(version))
         buf_printf(warnings, "REDIS_URL: Redis %.*s is older than 6.2, which belfry needs\n", (int)version.n,
                    version.p);
-    if (str_eq(info_get(info, STR_LIT("cluster_enabled")), STR_LIT("1")))
+    if (str_eq(redis_info_field(info, STR_LIT("cluster_enabled")), STR_LIT("1")))
         warn_of(warnings, STR_LIT("this is a Redis Cluster, which belfry refuses at start: one order needs one node"));
-    if (str_eq(info_get(info, STR_LIT("role")), STR_LIT("slave")))
+    if (str_eq(redis_info_field(info, STR_LIT("role")), STR_LIT("slave")))
         warn_of(warnings, STR_LIT("this is a replica; belfry needs the master"));
-    if (str_eq(info_get(info, STR_LIT("loading")), STR_LIT("1")))
+    if (str_eq(redis_info_field(info, STR_LIT("loading")), STR_LIT("1")))
         warn_of(warnings, STR_LIT("Redis is still loading its data"));
-    if (policy.n != 0 && !str_eq(policy, STR_LIT("noeviction")))
-        buf_printf(warnings,
-                   "REDIS_URL: maxmemory-policy is %.*s, which may silently evict what clients have yet to get; only "
-                   "noeviction is safe\n",
-                   (int)policy.n, policy.p);
-    if (str_eq(info_get(info, STR_LIT("aof_enabled")), STR_LIT("0")))
-        warn_of(warnings, STR_LIT("appendonly is off: events are lost when Redis restarts"));
+    redis_advice(info, &unwise);
+    for (struct str rest = buf_str(&unwise); rest.n != 0;)
+        warn_of(warnings, str_split(&rest, '\n'));
+    buf_free(&unwise);
 }
 
 static redisContext *connect_to(const struct config *c)

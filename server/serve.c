@@ -65,7 +65,7 @@ static int start_redis(struct server *s)
     struct buf error = {0};
     if (config->redis.kind != REDIS_EMBEDDED)
         return 0;
-    if (embedded_start(&s->redis, NULL, EMBEDDED_START_MS, &error) != 0) {
+    if (embedded_start(&s->redis, NULL, config->data_dir, EMBEDDED_START_MS, &error) != 0) {
         complain("embedded_redis_failed", &error);
         buf_free(&error);
         return 1;
@@ -73,7 +73,9 @@ static int start_redis(struct server *s)
     free(config->redis.path);
     config->redis.path = str_dup(str_of(embedded_socket(s->redis)));
     log_event(LOG_LEVEL_INFO, "embedded_redis", LOG_I("pid", embedded_pid(s->redis)),
-              LOG_Z("durability", "none: its data end with this process"));
+              LOG_Z("durability", config->data_dir != NULL
+                                      ? "append-only file in DATA_DIR, on the disk within a second"
+                                      : "none: its data end with this process; set DATA_DIR to keep them"));
     return 0;
 }
 

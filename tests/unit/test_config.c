@@ -261,8 +261,8 @@ static void each_kind_of_bad_value_is_one_error_that_names_it(void **state)
 
 static void what_is_not_built_yet_is_refused_unless_default_or_off(void **state)
 {
-    static const char *const later[] = {"REDIS_CA_FILE=/x", "REDIS_CERT_FILE=/x", "REDIS_KEY_FILE=/x",
-                                        "DATA_DIR=/x",      "LIFECYCLE=on",       "PRESENCE_GRACE=11s"};
+    static const char *const later[] = {"REDIS_CA_FILE=/x", "REDIS_CERT_FILE=/x", "REDIS_KEY_FILE=/x", "LIFECYCLE=on",
+                                        "PRESENCE_GRACE=11s"};
     struct fixture f;
 
     for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); ++i) {

@@ -76,7 +76,7 @@ static struct embedded_redis *started(const char *binary)
 {
     struct embedded_redis *r = NULL;
     struct buf error = {0};
-    int rc = embedded_start(&r, binary, PATIENCE_MS, &error);
+    int rc = embedded_start(&r, binary, NULL, PATIENCE_MS, &error);
     if (rc != 0)
         print_error("%.*s\n", (int)error.n, error.p);
     assert_int_equal(rc, 0);
@@ -97,7 +97,7 @@ static void assert_fails(const char *binary, uint64_t timeout_ms, const char *ne
 {
     struct embedded_redis *r = NULL;
     struct buf error = {0};
-    assert_int_equal(embedded_start(&r, binary, timeout_ms, &error), -1);
+    assert_int_equal(embedded_start(&r, binary, NULL, timeout_ms, &error), -1);
     assert_null(r);
     assert_true(contains(&error, needle));
     buf_free(&error);
@@ -232,7 +232,7 @@ static void it_starts_where_belfry_has_no_standard_descriptors(void **state)
         char output[256];
         for (int fd = 0; fd < 3; ++fd)
             close(fd);
-        if (embedded_start(&r, NULL, PATIENCE_MS, &error) != 0)
+        if (embedded_start(&r, NULL, NULL, PATIENCE_MS, &error) != 0)
             _exit(1);
         bool well = strcmp(descriptor_of(r, 0), "/dev/null") == 0;
         snprintf(output, sizeof(output), "%s", descriptor_of(r, 1));
@@ -378,7 +378,7 @@ static void only_the_last_words_of_much_are_quoted(void **state)
     char *binary = script("i=0; while [ $i -lt 500 ]; do echo first; i=$((i+1)); done; echo last; exit 1");
     struct embedded_redis *r = NULL;
     struct buf error = {0};
-    assert_int_equal(embedded_start(&r, binary, PATIENCE_MS, &error), -1);
+    assert_int_equal(embedded_start(&r, binary, NULL, PATIENCE_MS, &error), -1);
     assert_true(error.n < 512);
     assert_memory_equal(error.p + error.n - 4, "last", 4);
     buf_free(&error);
@@ -397,6 +397,76 @@ static void the_wait_for_a_server_that_does_not_answer_is_bounded(void **state)
     }
 }
 
+/* --- its data ----------------------------------------------------------------------------------------------------- */
+
+static int open_data(struct embedded_redis **r, const char *data, struct buf *error)
+{
+    return embedded_start(r, NULL, data, PATIENCE_MS, error);
+}
+
+static void data_are_kept_in_a_folder_that_nobody_else_can_enter(void **state)
+{
+    char data[512];
+    struct embedded_redis *r;
+    struct buf error = {0};
+    struct stat st;
+    snprintf(data, sizeof(data), "%s", path_in("with a space"));
+    assert_int_equal(open_data(&r, data, &error), 0);
+    assert_int_equal(stat(data, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_non_null(strstr(ask(r, "CONFIG GET appendonly\r\n"), "\r\nyes\r\n"));
+    assert_non_null(strstr(ask(r, "CONFIG GET appendfsync\r\n"), "\r\neverysec\r\n"));
+    assert_non_null(strstr(ask(r, "CONFIG GET dir\r\n"), data));
+    assert_string_equal(ask(r, "SET a 1\r\n"), "+OK\r\n");
+    kill(embedded_pid(r), SIGKILL);
+    assert_true(dies(r, &error));
+    embedded_stop(r);
+    assert_int_equal(open_data(&r, data, &error), 0);
+    assert_string_equal(ask(r, "GET a\r\n"), "$1\r\n1\r\n");
+    embedded_stop(r);
+    buf_free(&error);
+}
+
+static void a_folder_in_use_is_refused_also_while_only_its_server_lives(void **state)
+{
+    char data[512];
+    struct embedded_redis *r, *second = NULL;
+    struct buf error = {0};
+    snprintf(data, sizeof(data), "%s", path_in("data"));
+    assert_int_equal(open_data(&r, data, &error), 0);
+    assert_true(strncmp(descriptor_of(r, 4), data, strlen(data)) == 0); /* the lock lives as long as the server */
+    assert_int_equal(open_data(&second, data, &error), -1);
+    assert_true(contains(&error, "is in use by another belfry"));
+    assert_null(second);
+    embedded_stop(r);
+    assert_int_equal(open_data(&second, data, &error), 0);
+    embedded_stop(second);
+    buf_free(&error);
+}
+
+static void a_folder_that_cannot_be_used_is_told_with_the_reason(void **state)
+{
+    static const char *const paths[][2] = {{"missing/data", "cannot be made: No such file or directory"},
+                                           {"file", "cannot be opened: Not a directory"}};
+    close(open(path_in("file"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    for (size_t i = 0; i < 2; ++i) {
+        struct embedded_redis *r = NULL;
+        struct buf error = {0};
+        assert_int_equal(open_data(&r, path_in(paths[i][0]), &error), -1);
+        assert_true(contains(&error, paths[i][1]));
+        assert_true(contains(&error, "DATA_DIR /tmp/"));
+        buf_free(&error);
+    }
+    assert_int_equal(entries_of(folder), 3); /* no folder of a server */
+}
+
+static void a_server_that_still_loads_has_started(void **state)
+{
+    setenv(FAKE_MODE, "loads", 1);
+    struct embedded_redis *r = started("/proc/self/exe");
+    embedded_stop(r);
+}
+
 /* --- belfrys that are killed -------------------------------------------------------------------------------------- */
 
 /* A process that starts a server, tells its pid, and waits to be killed. */
@@ -409,7 +479,7 @@ static pid_t start_in_a_process(pid_t *redis)
         struct embedded_redis *r = NULL;
         struct buf error = {0};
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* should an assertion end the test before it does */
-        if (embedded_start(&r, NULL, PATIENCE_MS, &error) != 0)
+        if (embedded_start(&r, NULL, NULL, PATIENCE_MS, &error) != 0)
             _exit(1);
         pid_t told = embedded_pid(r);
         if (write(ends[1], &told, sizeof(told)) == sizeof(told))
@@ -454,10 +524,12 @@ static void a_belfry_that_lives_keeps_its_folder(void **state)
 
 /* --- this program as a server ------------------------------------------------------------------------------------- */
 
-/* Says a word, then: absent, never listens; mute, never answers; hang up, closes each connection at once. */
+/* Says a word, then: loads, answers that; absent, never listens; mute, never answers; hang up, closes each connection
+ * at once. */
 static int fake_server(char **argv)
 {
     const char *mode = getenv(FAKE_MODE);
+    bool loads = strcmp(mode, "loads") == 0;
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     fprintf(stderr, "fake\n");
@@ -466,6 +538,8 @@ static int fake_server(char **argv)
         return 1;
     while (strcmp(mode, "hang up") == 0)
         close(accept(fd, NULL, NULL));
+    for (int client; loads && (client = accept(fd, NULL, NULL)) != -1; close(client))
+        dprintf(client, "-LOADING Redis is loading the dataset in memory\r\n");
     pause();
     return 0;
 }
@@ -494,6 +568,10 @@ int main(int argc, char **argv)
         TEST(a_server_that_exits_at_once_is_quoted),
         TEST(only_the_last_words_of_much_are_quoted),
         TEST(the_wait_for_a_server_that_does_not_answer_is_bounded),
+        TEST(data_are_kept_in_a_folder_that_nobody_else_can_enter),
+        TEST(a_folder_in_use_is_refused_also_while_only_its_server_lives),
+        TEST(a_folder_that_cannot_be_used_is_told_with_the_reason),
+        TEST(a_server_that_still_loads_has_started),
         TEST(the_server_of_a_killed_belfry_dies_and_its_folder_goes_at_the_next_start),
         TEST(a_belfry_that_lives_keeps_its_folder),
     };

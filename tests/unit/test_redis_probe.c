@@ -40,8 +40,10 @@ static void what_belfry_cannot_use_is_a_warning(void **state)
     assert_info("cluster_enabled:1\r\n", "one order needs one node");
     assert_info("role:slave\r\n", "replica");
     assert_info("loading:1\r\n", "loading");
-    assert_info("maxmemory_policy:allkeys-lru\r\n", "maxmemory-policy is allkeys-lru");
-    assert_info("aof_enabled:0\r\n", "appendonly is off");
+    assert_info("maxmemory_policy:allkeys-lru\r\n", "maxmemory-policy is allkeys-lru, which may silently evict");
+    assert_info("maxmemory_policy:volatile-ttl\r\n", "set maxmemory-policy noeviction on Redis\n");
+    assert_info("aof_enabled:0\r\n", "appendonly is off: when Redis restarts");
+    assert_info("aof_enabled:0\r\nmaxmemory_policy:allkeys-lfu", "all of them where it makes none");
 }
 
 static struct buf probe(struct config *c)
