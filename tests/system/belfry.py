@@ -141,7 +141,7 @@ class RedisServer(Process):
         raise AssertionError(f"redis-server does not start:\n{self.output()[-2000:]}")
 
     def argv(self, port):
-        return ["redis-server", "--port", port, "--bind", "127.0.0.1", "--unixsocket", self.socket_path,
+        return [self.program, "--port", port, "--bind", "127.0.0.1", "--unixsocket", self.socket_path,
                 "--dir", self.dir, "--save", "", "--appendfsync", "always", *self.options]
 
     def answers(self):

@@ -14,7 +14,7 @@ TIMEOUT = 1.0
 
 @pytest.fixture
 def replica_of():
-    """replica_of(master) starts a replica and waits until the master counts it."""
+    """replica_of(master) starts a replica and waits until it follows."""
     started = []
 
     def start(master):
@@ -22,7 +22,7 @@ def replica_of():
         known = online(admin)
         replica = RedisServer("--replicaof", "127.0.0.1", master.port)
         started.append(replica)
-        wait_for(lambda: online(admin) > known, 15, "the replica")
+        wait_for(lambda: acknowledging(admin) > known, 15, "the replica")
         return replica
 
     yield start
@@ -40,6 +40,12 @@ def redis_server():
 def online(admin):
     info = admin.info("replication")
     return sum(info[name].get("state") == "online" for name in info if name.startswith("slave") and name[5:].isdigit())
+
+
+def acknowledging(admin):
+    """A replica may be online for a second before it tells for the first time how far it is."""
+    admin.publish("acknowledging", "")  # WAIT looks at what this connection has written last
+    return admin.wait(online(admin), 200)
 
 
 def start(belfry, replicas=1, **env):
