@@ -68,6 +68,11 @@ async def test_events_survive_the_end_of_belfry(kept, folder, number):
         assert order((await client.welcome())["event_id"]) == after
         await asyncio.to_thread(server.publish, "live", {})
         await client.next("live")
+    async with await Client.connect(server, token(user()), query=f"last_event_id={ids[9]}") as client:
+        await client.welcome()
+        await client.next("caught_up", 10)
+        assert [e["event_id"] for e in client.events() if e["type"] == "some.event"] == ids[10:]
+        assert "resync_required" not in [f["type"] for f in client.frames]
     assert server.stop() == 0
     assert list(folder.glob("belfry-*")) == [] and (folder / "data").is_dir()
 

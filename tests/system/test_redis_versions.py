@@ -76,6 +76,24 @@ async def test_events_reach_their_audiences_once_and_in_order(belfry, redis_serv
             assert [e["type"] for e in client.events()].count("keyed") == 1
 
 
+async def test_a_client_that_was_away_gets_what_it_missed(belfry, redis_server):
+    one, two, alice = belfry(), belfry(), user()
+    async with await Client.connect(one, token(alice)) as client:
+        position = (await client.welcome())["event_id"]
+    missed = []
+    for n in range(250):
+        audience = {"user": alice} if n % 3 == 0 else {"user": "another"} if n % 3 == 1 else "broadcast"
+        event_id = (await asyncio.to_thread(one.publish, "missed", {"n": n}, audience))["event_id"]
+        missed += [event_id] if n % 3 != 1 else []
+    async with await Client.connect(two, token(alice), query=f"last_event_id={position}") as client:
+        assert (await client.welcome())["data"]["recovering"] is True
+        assert (await client.next("caught_up", 10))["data"]["replayed"] == len(missed)
+        assert [e["event_id"] for e in client.events()] == missed
+        await asyncio.to_thread(two.publish, "live", {})
+        await client.next("live")
+        assert "resync_required" not in [f["type"] for f in client.frames]
+
+
 async def test_forgotten_scripts_and_lost_connections(belfry, redis_server):
     server, admin = belfry(), redis_server.client()
     async with await Client.connect(server, token(user())) as client:
@@ -88,7 +106,7 @@ async def test_forgotten_scripts_and_lost_connections(belfry, redis_server):
         await client.next("after.kill")
         admin.flushall()
         await asyncio.to_thread(server.publish, "after.flushall", {})
-        await told_to_resync(client)
+        await told_to_resync(client, "epoch")
     assert server.rest("GET", "/ws/health").status_code == 200
 
 

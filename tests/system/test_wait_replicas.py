@@ -1,11 +1,12 @@
 """REDIS_WAIT_REPLICAS: a 2xx means that replicas hold the event too; real masters and replicas, which stop and go on."""
 
 import asyncio
+import re
 import time
 
 import pytest
 
-from belfry import PATIENCE, RedisServer, token, wait_for
+from belfry import PATIENCE, ROOT, RedisServer, token, wait_for
 from clients import Client, user
 
 PUBLISHER = token("publisher", "events:publish")
@@ -215,6 +216,16 @@ async def test_a_publish_whose_connection_breaks_in_the_wait_comes_once(belfry, 
         await asyncio.to_thread(accepted, server, type="the.end")
         await client.next("the.end")
         assert [e["event_id"] for e in client.events() if e["type"] == "some.event"] == [answer.json()["event_id"]]
+
+
+def test_the_documented_access_rules_are_enough(belfry, redis_server, replica_of):
+    replica_of(redis_server)
+    admin = redis_server.client()
+    rule = re.search(r"^ACL SETUSER belfry .*$", (ROOT / "docs" / "protocol.md").read_text(), re.M)[0]
+    admin.execute_command(*rule.replace("nopass", ">secret").split())
+    server = start(belfry, REDIS_URL=f"redis://belfry:secret@127.0.0.1:{redis_server.port}")
+    assert post(server)[0].status_code == 202
+    assert admin.execute_command("ACL", "LOG") == []
 
 
 async def test_a_websocket_publish_is_told_too(belfry, redis_server, replica_of):
