@@ -241,6 +241,8 @@ static void on_event(struct pubsub *p, struct hub_channel *c, struct str payload
     if (why != NULL) {
         subscriber_drop(p, why, 1);
     } else if (verdict == MARK_FOREIGN) {
+        if (e.own)
+            canary_want(p); /* this one or the one before is forged: its head tells */
         deliver_foreign(p, c, &e, payload.n);
     } else if (verdict == MARK_EPOCH) {
         link_restart(&p->subscriber, "a new epoch of the log began"); /* if it did: the next canary's reply tells */
