@@ -349,6 +349,7 @@ static void an_epoch_that_begins_between_two_reads_starts_over(void **state)
     settle_with_canary(&w);
     assert_tape_is_the_history(&w);
     assert_int_equal(w.tape.index_count, 55);
+    assert_int_equal(w.gaps, 0);
     world_dispose(&w);
 }
 
