@@ -197,13 +197,14 @@ async def test_scripts_that_are_forgotten_under_load(belfry, redis_server):
 @pytest.mark.parametrize("key", [None, "k"])
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_connection_lost_between_script_and_answer_delivers_once(belfry, redis_server, direction, key):
-    """Cut right behind what belfry sends of the event, or behind what Redis answers first."""
-    with Proxy(redis_server.tcp_url) as path:
+    """Cut right behind what belfry sends of the event, or in the middle of what Redis answers."""
+    with Proxy(redis_server.tcp_url, seed=1) as path:
         server = start(belfry, REDIS_URL=path.url)
         async with await Client.connect(server, token(user())) as client:
             await client.welcome()
             for n in range(5):
                 before = path.sprung
+                path.shape("down", "command", torn=direction == "down")
                 path.cut_after(b"look.for.this" if direction == "up" else b"*5\r\n$2\r\nok", direction)
                 answer, _ = await asyncio.to_thread(post, server, "look.for.this", f"{key}{n}" if key else None, data={"n": n})
                 assert answer.status_code == 202, answer.text
