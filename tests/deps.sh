@@ -5,7 +5,7 @@ set -eu
 packages() {
     case $1 in
     build) echo gcc libc6-dev make libh2o-evloop-dev libhiredis-dev libjwt-dev libyajl-dev libssl-dev zlib1g-dev redis-server ;;
-    test) echo libcmocka-dev python3 python3-venv openssl procps util-linux binutils git chromium ;;
+    test) echo libcmocka-dev python3 python3-venv openssl procps util-linux binutils git chromium nodejs ;;
     image) echo binutils ca-certificates ;;
     gateway) echo h2o nginx haproxy openssl ;;
     helm) echo ca-certificates curl python3 python3-venv ;;
@@ -22,7 +22,7 @@ done
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "This is no Debian. belfry needs: a C compiler and make, libh2o 2.2.5 (evloop), hiredis 0.14 or later, libjwt 1.10," \
-        "yajl 2.1, OpenSSL 3, zlib, and redis-server 6.2 or later; its tests cmocka, Python 3 with venv, and Chromium." >&2
+        "yajl 2.1, OpenSSL 3, zlib, and redis-server 6.2 or later; its tests cmocka, Python 3 with venv, Node.js and Chromium." >&2
     exit 2
 fi
 
