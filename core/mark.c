@@ -20,7 +20,7 @@ static struct position with_foreign(const struct mark *m, struct position p)
 
 static void raise_mark(struct mark *m, struct position p)
 {
-    if (m->known && position_cmp(p, m->at) > 0)
+    if (position_cmp(p, m->at) > 0)
         m->at = p;
 }
 
@@ -45,7 +45,7 @@ enum mark_verdict mark_own(struct mark *m, struct position id, uint64_t *carried
 {
     if (id.seq == 0 || id.n != 0)
         return MARK_FOREIGN;
-    if (m->known && id.epoch != m->at.epoch)
+    if (id.epoch != m->at.epoch)
         return MARK_EPOCH;
     if (is_out_of_order(m, id, *carried_seq))
         return MARK_FOREIGN;
@@ -83,22 +83,17 @@ static void settle(struct mark *m, struct position head)
         m->foreign = 0;
     }
     m->at = with_foreign(m, head);
-    m->known = true;
     m->last = head;
     m->last_complete = true;
 }
 
 enum mark_canary mark_canary(struct mark *m, struct position head)
 {
-    if (m->known && head.epoch != m->at.epoch)
+    if (head.epoch != m->at.epoch)
         return MARK_CANARY_EPOCH;
-    if (above_in_epoch(m->last, head) || (!m->known && above_in_epoch(m->at, head))) {
+    if (above_in_epoch(m->last, head)) {
         settle(m, head);
         return MARK_CANARY_FORGERY;
-    }
-    if (!m->known) {
-        settle(m, head);
-        return MARK_CANARY_OK;
     }
     note_arrived(m, head);
     raise_mark(m, with_foreign(m, head));

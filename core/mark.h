@@ -12,7 +12,6 @@ struct mark {
     uint64_t foreign;        /* how many foreign events took `arrived`.n so far */
     struct position last;    /* the last own event or canary read on this subscriber connection; 0-0: none yet */
     bool last_complete;      /* another message came after it, so that its event follows on no other channel */
-    bool known; /* false before the first canary; the owner clears it when the subscriber connection is lost */
 };
 
 enum mark_verdict {
@@ -28,25 +27,22 @@ enum mark_verdict {
  * After mark_reset own events may come that are not above the mark: the page has them already. They are MARK_NEW and
  * raise nothing; a broadcast of them stays off the tape, of targeted ones each connection skips what is not above its
  * position.
- *
- * Before the first canary there is nothing to compare an epoch with, so MARK_EPOCH does not occur and the mark does not
- * rise, but events are MARK_NEW and have to be handed on: a client whose welcome carries a head read meanwhile waits
- * for them. No connection is live then, so a forged one reaches nobody before the canary's verdict. */
+ */
 enum mark_verdict mark_own(struct mark *m, struct position id, uint64_t *carried_seq);
 /* The broadcast, own or foreign, is on the tape: the mark is its id now. */
 void mark_passed(struct mark *m, struct position id);
 /* Takes the next id for a foreign event. That it came shows that the own event before it follows on no other channel,
- * so the mark rises to the id before this one. Before the first canary ids may begin with 0-0: drop the event instead
- * of calling. */
+ * so the mark rises to the id before this one. */
 struct position mark_foreign(struct mark *m);
 
 enum mark_canary { MARK_CANARY_OK, MARK_CANARY_EPOCH, MARK_CANARY_FORGERY };
 /* A canary with head `head` came back. FORGERY: something above its head had come as an own event, so it was forged;
  * the mark is then head, the tape has to be cleared (it may hold greater ids) and the worker's connections catch up.
  * EPOCH: another epoch; nothing is changed. A mark that a page has set above the head of a canary sent earlier is no
- * forgery. The first canary makes the mark known, in whatever epoch. */
+ * forgery. */
 enum mark_canary mark_canary(struct mark *m, struct position head);
-/* A new subscriber connection (or epoch): the mark starts again at `head`, which was read after the subscription. What
+/* A new subscriber connection, the first one too, and a new epoch: before anything of it is judged the mark starts at
+ * `head`, which was read after the subscription and may be below what it was. What
  * is still to be read from the connection may begin anywhere. */
 void mark_reset(struct mark *m, struct position head);
 

@@ -184,7 +184,6 @@ static void on_down(void *data, const char *reason, bool was_up, bool unfit)
     gap_link_down(p);
     p->sub.due_n = 0;
     p->canary.heard = false;
-    p->mark.known = false;
     if (!was_up)
         return;
     log_event(LOG_LEVEL_WARN, "redis_subscription_lost", LOG_U("worker", p->worker), LOG_Z("reason", reason));
@@ -220,8 +219,6 @@ static void deliver_foreign(struct pubsub *p, struct hub_channel *c, const struc
         subscriber_drop(p, "over 64 KB", 1);
         return;
     }
-    if (!p->mark.known)
-        return; /* nobody is live before the first canary */
     struct buf text = {0};
     struct position id = mark_foreign(&p->mark);
     envelope_foreign(&text, e, id, clock_unix_ms());

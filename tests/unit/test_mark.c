@@ -22,24 +22,14 @@ static void assert_at(struct position got, struct position expected)
     assert_int_equal(got.n, expected.n);
 }
 
-/* A mark after its first canary, with head 7-100. */
+/* A mark after its first canary, both with head 7-100. */
 static struct mark known_mark(void)
 {
     struct mark m = {0};
 
+    mark_reset(&m, at(7, 100, 0));
     assert_int_equal(mark_canary(&m, at(7, 100, 0)), MARK_CANARY_OK);
     return m;
-}
-
-static void the_first_canary_sets_the_mark(void **state)
-{
-    struct mark m = {0};
-
-    assert_false(m.known);
-    assert_int_equal(mark_canary(&m, at(7, 100, 0)), MARK_CANARY_OK);
-    assert_true(m.known);
-    assert_at(m.at, at(7, 100, 0));
-    assert_at(m.arrived, at(7, 100, 0));
 }
 
 static void a_broadcast_raises_the_mark_to_its_id_once_it_is_on_the_tape(void **state)
@@ -156,68 +146,28 @@ static void a_forged_id_is_found_by_the_next_canary(void **state)
     assert_int_equal(mark_canary(&m, at(7, 102, 0)), MARK_CANARY_FORGERY);
     assert_at(m.at, at(7, 102, 0));
     assert_at(m.arrived, at(7, 102, 0));
-    assert_true(m.known);
     /* the true ones go on */
     assert_int_equal(mark_own(&m, at(7, 103, 0), &bob), MARK_NEW);
     assert_int_equal(mark_canary(&m, at(7, 103, 0)), MARK_CANARY_OK);
     assert_at(m.at, at(7, 103, 0));
 }
 
-static void before_the_first_canary_events_pass_and_the_mark_stays_unknown(void **state)
-{
-    struct mark m = {0};
-    uint64_t all = 0;
-
-    assert_int_equal(mark_own(&m, at(7, 90, 0), &all), MARK_NEW);
-    mark_passed(&m, at(7, 90, 0));
-    assert_int_equal(mark_own(&m, at(7, 90, 0), &all), MARK_FOREIGN);
-    assert_int_equal(mark_own(&m, at(7, 91, 0), &all), MARK_NEW);
-    assert_false(m.known);
-    assert_at(m.at, at(0, 0, 0));
-    assert_at(m.arrived, at(7, 91, 0));
-    assert_int_equal(mark_canary(&m, at(7, 95, 0)), MARK_CANARY_OK);
-    assert_at(m.at, at(7, 95, 0));
-}
-
-static void before_the_first_canary_a_forgery_is_found_by_it(void **state)
-{
-    struct mark m = {0};
-    uint64_t all = 0;
-
-    assert_int_equal(mark_own(&m, at(7, 900, 0), &all), MARK_NEW);
-    assert_int_equal(mark_canary(&m, at(7, 95, 0)), MARK_CANARY_FORGERY);
-    assert_true(m.known);
-    assert_at(m.at, at(7, 95, 0));
-    assert_int_equal(mark_own(&m, at(7, 96, 0), &all), MARK_NEW);
-    /* one of an epoch that never was does not hold the worker up either */
-    m = (struct mark){0};
-    assert_int_equal(mark_own(&m, at(9000, 900, 0), &all), MARK_NEW);
-    assert_int_equal(mark_canary(&m, at(7, 95, 0)), MARK_CANARY_OK);
-    assert_at(m.arrived, at(7, 95, 0));
-    assert_int_equal(mark_own(&m, at(7, 96, 0), &(uint64_t){0}), MARK_NEW);
-}
-
-static void a_lost_connection_takes_up_whatever_epoch_its_first_canary_brings(void **state)
+static void a_lost_connection_takes_up_whatever_head_it_is_reset_to(void **state)
 {
     struct mark m = known_mark();
     uint64_t all = 0;
 
-    m.known = false;
     /* the new epoch has lost some of the old one's numbers */
-    assert_int_equal(mark_own(&m, at(8, 60, 0), &all), MARK_NEW);
-    assert_at(m.at, at(7, 100, 0));
+    mark_reset(&m, at(8, 60, 0));
+    assert_at(m.at, at(8, 60, 0));
+    assert_int_equal(mark_own(&m, at(7, 101, 0), &all), MARK_EPOCH);
+    assert_int_equal(mark_own(&m, at(8, 61, 0), &all), MARK_NEW);
     assert_int_equal(mark_canary(&m, at(8, 61, 0)), MARK_CANARY_OK);
     assert_at(m.at, at(8, 61, 0));
-    assert_int_equal(mark_own(&m, at(8, 62, 0), &all), MARK_NEW);
-    m.known = false;
-    assert_int_equal(mark_canary(&m, at(8, 70, 0)), MARK_CANARY_OK);
-    m.known = false;
-    assert_int_equal(mark_canary(&m, at(8, 69, 0)), MARK_CANARY_FORGERY);
-    /* a mark that goes back within an epoch is never passed over in silence, whoever has set it */
-    mark_reset(&m, at(8, 90, 0));
-    m.known = false;
-    assert_int_equal(mark_canary(&m, at(8, 80, 0)), MARK_CANARY_FORGERY);
-    assert_at(m.at, at(8, 80, 0));
+    /* and may go back within one, where what stood above was forged */
+    mark_reset(&m, at(8, 50, 0));
+    assert_at(m.at, at(8, 50, 0));
+    assert_int_equal(mark_own(&m, at(8, 51, 0), &(uint64_t){0}), MARK_NEW);
 }
 
 static void after_a_reset_what_the_page_has_raises_nothing_and_is_no_forgery(void **state)
@@ -370,7 +320,6 @@ static void a_random_run_keeps_the_mark_true(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_canary_sets_the_mark),
         cmocka_unit_test(a_broadcast_raises_the_mark_to_its_id_once_it_is_on_the_tape),
         cmocka_unit_test(a_targeted_event_raises_the_mark_to_the_id_before_while_it_may_follow_elsewhere),
         cmocka_unit_test(any_other_message_completes_an_event),
@@ -378,9 +327,7 @@ int main(void)
         cmocka_unit_test(another_epoch_changes_nothing),
         cmocka_unit_test(foreign_events_count_on_after_what_has_arrived),
         cmocka_unit_test(a_forged_id_is_found_by_the_next_canary),
-        cmocka_unit_test(before_the_first_canary_events_pass_and_the_mark_stays_unknown),
-        cmocka_unit_test(before_the_first_canary_a_forgery_is_found_by_it),
-        cmocka_unit_test(a_lost_connection_takes_up_whatever_epoch_its_first_canary_brings),
+        cmocka_unit_test(a_lost_connection_takes_up_whatever_head_it_is_reset_to),
         cmocka_unit_test(after_a_reset_what_the_page_has_raises_nothing_and_is_no_forgery),
         cmocka_unit_test(a_reset_at_the_same_head_does_not_give_foreign_ids_twice),
         cmocka_unit_test(a_random_run_keeps_the_mark_true),
