@@ -138,6 +138,11 @@ helm-test: $(B)/belfry ## check the Helm chart and compose.yaml: lint, schemas, 
 	@tests/helm/get_helm.sh $(BUILD) || { [ $$? = 3 ] && echo "helm-test: 0 passed, SKIPPED: no Go to build helm with"; exit; }; \
 	    HELM=$(abspath $(BUILD)/bin/helm) $(PYTEST) tests/helm
 
+.PHONY: model
+model: ## check the model of the delivery protocol with spin (docs/model); MODEL_FULL=1: at greater bounds
+	@tests/deps.sh model
+	@python3 tests/model/check.py $(if $(MODEL_FULL),--full)
+
 # .ci/run with everything under ThreadSanitizer too, and with longer fuzzing: about an hour on two cores.
 check-full: ## what .ci/run does, at length
 	@CHECK_FULL=1 .ci/run

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that are missing for what is named: build, image, test, gateway, helm, lint, fuzz.
+# Installs the Debian packages that are missing for what is named: build, image, test, gateway, helm, lint, model, fuzz.
 set -eu
 
 packages() {
@@ -10,6 +10,7 @@ packages() {
     gateway) echo h2o nginx haproxy openssl ;;
     helm) echo ca-certificates curl python3 python3-venv ;;
     lint) echo clang-format cppcheck pyflakes3 shellcheck git ;;
+    model) echo spin gcc libc6-dev python3 ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     *) echo "deps.sh: unknown group $1" >&2; exit 2 ;;
     esac
