@@ -19,13 +19,15 @@ struct listen_address {
 /* REDIS_URL, taken apart. */
 struct redis_target {
     enum { REDIS_EMBEDDED, REDIS_TCP, REDIS_UNIX, REDIS_SENTINEL } kind;
-    bool tls;
-    char *user, *password; /* NULL if none; percent-decoded */
-    char *host;            /* REDIS_TCP */
+    bool tls;                       /* REDIS_TCP: rediss:// */
+    struct ssl_ctx_st *tls_context; /* with tls: the client's side, put here at the start by whoever reads the files;
+                                     * not owned */
+    char *user, *password;          /* NULL if none; percent-decoded */
+    char *host;                     /* REDIS_TCP */
     uint16_t port;
     char *path; /* REDIS_UNIX */
     unsigned db;
-    char *sentinels, *master; /* REDIS_SENTINEL: "h1:26379,h2:26379", "mymaster" */
+    char *sentinels, *master; /* REDIS_SENTINEL: "h1:26379,h2:26379" (at most SENTINELS_MAX), "mymaster" */
 };
 
 enum jwt_algorithm {

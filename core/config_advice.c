@@ -60,6 +60,10 @@ static void advise_on_redis(const struct config *c, struct buf *out)
         buf_lit(out, "REDIS_URL: the embedded Redis is for one process; name a Redis to run several\n");
     else if (c->data_dir != NULL)
         buf_lit(out, "DATA_DIR: is for the embedded Redis only: the one that REDIS_URL names keeps its data itself\n");
+    if (!c->redis.tls && c->redis_ca_file != NULL)
+        buf_lit(out, "REDIS_CA_FILE: has no effect, since REDIS_URL is no rediss://\n");
+    if (!c->redis.tls && c->redis_cert_file != NULL)
+        buf_lit(out, "REDIS_CERT_FILE: has no effect, since REDIS_URL is no rediss://\n");
 }
 
 static void advise_on_limits(const struct config *c, struct buf *out)

@@ -54,12 +54,6 @@ static void check_redis(struct config_load_state *s)
         buf_lit(error_of(s, "REDIS_URL"),
                 "is required inside Kubernetes: with a Redis of its own each pod would be an island "
                 "that hears nothing of the others (a single pod may say embedded)\n");
-    if (r->tls)
-        buf_lit(error_of(s, "REDIS_URL"),
-                "rediss:// (TLS) is not built yet in this version; use redis:// or unix://\n");
-    if (r->kind == REDIS_SENTINEL)
-        buf_lit(error_of(s, "REDIS_URL"),
-                "redis+sentinel:// is not built yet in this version; use redis:// or unix://\n");
     if (r->db != 0 && !has_failed(s, "REDIS_PREFIX") && is_default_prefix(s->config))
         buf_printf(
             error_of(s, "REDIS_URL"),
@@ -119,6 +113,7 @@ void config_check_rules(struct config_load_state *s)
     check_heartbeat(s);
     check_sizes(s);
     check_pair(s, "TLS_CERT_FILE", "TLS_KEY_FILE");
+    check_pair(s, "REDIS_CERT_FILE", "REDIS_KEY_FILE");
     check_addresses(s);
 }
 

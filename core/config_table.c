@@ -46,20 +46,19 @@ const struct config_variable config_table[] = {
 
     TEXT(redis_url, "REDIS_URL", redis, "embedded", TEXT_MAX, CONFIG_EXPLICIT,
          "`embedded` (a private redis-server that belfry starts and stops), `redis://[user:pass@]host:port/db`, `rediss://…` "
-         "(TLS), `unix:///path[?db=N]`, `redis+sentinel://[user:pass@]h1:26379,h2:26379/mymaster/0`; TLS and Sentinel are not "
-         "built yet. Unset inside Kubernetes is an error: the pods would be islands that hear nothing of each other"),
+         "(TLS), `unix:///path[?db=N]`, `redis+sentinel://[user:pass@]h1:26379,h2:26379/mymaster/0`. Unset inside "
+         "Kubernetes is an error: the pods would be islands that hear nothing of each other"),
     TEXT(prefix, "REDIS_PREFIX", redis_prefix, "ws:", 64, 0,
          "first part of every key and channel; may hold a hash tag. Pub/Sub ignores the database number, so a database other "
          "than 0 with the default prefix is an error"),
     NUMBER(duration, "REDIS_TIMEOUT", redis_timeout_ms, "2s", 50, 1 * MINUTES, 0, "connect, and the longest wait for a reply"),
     NUMBER(count, "REDIS_WAIT_REPLICAS", redis_wait_replicas, "0", 0, 16, CONFIG_OFF,
            "a 2xx waits until this many replicas hold the event"),
-    TEXT(path, "REDIS_CA_FILE", redis_ca_file, NULL, TEXT_MAX, CONFIG_EXPLICIT | CONFIG_LATER,
-         "TLS towards Redis: whom to trust"),
-    TEXT(path, "REDIS_CERT_FILE", redis_cert_file, NULL, TEXT_MAX, CONFIG_EXPLICIT | CONFIG_LATER,
-         "TLS towards Redis: belfry's certificate"),
-    TEXT(path, "REDIS_KEY_FILE", redis_key_file, NULL, TEXT_MAX, CONFIG_EXPLICIT | CONFIG_LATER,
-         "TLS towards Redis: its key"),
+    TEXT(path, "REDIS_CA_FILE", redis_ca_file, NULL, TEXT_MAX, CONFIG_EXPLICIT,
+         "with `rediss://`: the CA certificates (PEM) of which one has signed Redis' certificate; unset: the system's"),
+    TEXT(path, "REDIS_CERT_FILE", redis_cert_file, NULL, TEXT_MAX, CONFIG_EXPLICIT,
+         "with `rediss://`: belfry's own certificate (PEM, with its chain), where Redis asks for one"),
+    TEXT(path, "REDIS_KEY_FILE", redis_key_file, NULL, TEXT_MAX, CONFIG_EXPLICIT, "its key; both or neither"),
     TEXT(path, "DATA_DIR", data_dir, NULL, TEXT_MAX, CONFIG_EXPLICIT,
          "where the embedded Redis keeps its data (AOF); unset: nothing survives, and a new epoch says so"),
 

@@ -123,7 +123,7 @@ static const char *parse_unix(struct str rest, struct redis_target *out)
 
 static const char *check_sentinels(struct str list)
 {
-    while (list.p != NULL) {
+    for (unsigned n = 1; list.p != NULL; ++n) {
         struct str host;
         uint16_t port = SENTINEL_DEFAULT_PORT;
         const char *wrong = units_parse_host_port(str_split(&list, ','), &host, &port);
@@ -131,6 +131,8 @@ static const char *check_sentinels(struct str list)
             return wrong;
         if (port == 0)
             return "has port 0";
+        if (n > SENTINELS_MAX)
+            return "names more than 16 sentinels";
     }
     return NULL;
 }

@@ -6,6 +6,7 @@
 
 #define REDIS_DEFAULT_PORT 6379
 #define SENTINEL_DEFAULT_PORT 26379
+#define SENTINELS_MAX 16
 
 /* The forms of REDIS_URL (docs/configuration.md):
  *   embedded

@@ -1,6 +1,7 @@
 /* Keeps one connection to Redis open. */
 #include "pubsub/link.h"
 #include "core/clock.h"
+#include "core/table.h"
 #include <openssl/rand.h>
 #include <stdio.h>
 
@@ -30,6 +31,15 @@ static void on_message(void *ctx, redisReply *reply)
     l->callbacks->on_message(l->data, reply);
 }
 
+/* Whoever owns the link tells the first failure of a time away; this tells when the reason becomes another one. */
+static void tell_another_reason(struct link *l, const char *reason)
+{
+    uint32_t hash = table_hash(reason, strlen(reason));
+    if (l->failures > 1 && hash != l->reason_hash)
+        log_event(LOG_LEVEL_WARN, "redis_not_reached", LOG_Z("client", l->name), LOG_Z("reason", reason));
+    l->reason_hash = hash;
+}
+
 /* Leaves the link waiting; the connection object is the caller's to end. */
 static void link_down(struct link *l, const char *reason, bool unfit)
 {
@@ -39,6 +49,7 @@ static void link_down(struct link *l, const char *reason, bool unfit)
     l->conn = NULL;
     l->up = false;
     ++l->failures;
+    tell_another_reason(l, reason);
     l->retry_at_ms = clock_monotonic_ms() + link_backoff_ms(l->failures, random);
     l->callbacks->on_down(l->data, reason, was_up, unfit);
 }
@@ -52,8 +63,8 @@ static const struct redis_conn_callbacks conn_callbacks = {on_ready, on_message,
 
 static void link_open(struct link *l, uint64_t now_ms)
 {
-    l->conn =
-        redis_conn_open(l->ctx, &l->config->redis, l->config->redis_timeout_ms, l->name, &conn_callbacks, l, now_ms);
+    l->conn = redis_conn_open(l->ctx, &l->config->redis, l->sentinels, l->config->redis_timeout_ms, l->name,
+                              &conn_callbacks, l, now_ms);
 }
 
 void link_init(struct link *l, h2o_context_t *ctx, const struct config *config, const char *name,
@@ -61,6 +72,7 @@ void link_init(struct link *l, h2o_context_t *ctx, const struct config *config, 
 {
     *l = (struct link){.ctx = ctx, .config = config, .callbacks = callbacks, .data = data};
     snprintf(l->name, sizeof(l->name), "%s", name);
+    l->sentinels = sentinels_create(&config->redis);
     link_open(l, clock_monotonic_ms());
 }
 
@@ -71,6 +83,8 @@ void link_dispose(struct link *l)
     l->up = false;
     if (conn != NULL)
         redis_conn_close(conn);
+    sentinels_destroy(l->sentinels);
+    l->sentinels = NULL;
 }
 
 void link_restart(struct link *l, const char *reason)

@@ -19,11 +19,13 @@ struct link {
     const struct link_callbacks *callbacks;
     void *data;
     char name[64];
-    struct redis_conn *conn; /* NULL while waiting */
+    struct sentinels *sentinels; /* NULL: the Redis has an address of its own */
+    struct redis_conn *conn;     /* NULL while waiting */
     bool up;
     struct redis_info info; /* of the Redis it is or was last up at */
     uint64_t retry_at_ms;
     unsigned failures;
+    uint32_t reason_hash; /* of the last failure */
 };
 
 /* Starts connecting. The name is the Redis client's name. */

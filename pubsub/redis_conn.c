@@ -1,11 +1,10 @@
 /* One connection to Redis over an h2o socket. */
 #include "pubsub/redis_conn.h"
 #include "core/clock.h"
-#include "pubsub/lookup.h"
-#include <netinet/tcp.h>
+#include "pubsub/dial.h"
+#include "pubsub/redis_tls.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/un.h>
 
 /* hiredis moves what is unread at each feed: small feeds keep that linear. */
 #define FEED_BYTES 16384
@@ -14,7 +13,7 @@
 /* Longer than the canary's period: a healthy connection is never asked PING. */
 #define IDLE_MS 15000
 
-enum conn_state { CONN_RESOLVING, CONN_CONNECTING, CONN_GREETING, CONN_READY, CONN_FAILED };
+enum conn_state { CONN_ASKING, CONN_DIALLING, CONN_TLS, CONN_GREETING, CONN_READY };
 
 struct pending_reply {
     redis_reply_cb cb; /* NULL: nobody looks at it */
@@ -25,20 +24,22 @@ struct pending_reply {
 struct redis_conn {
     h2o_context_t *ctx;
     const struct redis_target *target;
+    struct sentinels *sentinels; /* NULL: the target itself says where */
     uint64_t timeout_ms;
     const struct redis_conn_callbacks *callbacks;
     void *data;
     char client_name[64];
 
     enum conn_state state;
-    const char *failure; /* CONN_FAILED: why; reported by the next tick */
     uint64_t state_since_ms, heard_ms;
     bool subscriber; /* has pushed something: PING is answered through on_message */
     bool ping_out;   /* a subscriber's PING waits for its pong */
     bool in_callback, closed;
     bool paused;
-    struct lookup *lookup; /* CONN_RESOLVING */
+    struct sentinel_query *query; /* CONN_ASKING */
+    struct dial *dial;            /* CONN_DIALLING */
     h2o_socket_t *sock;
+    struct redis_tls *tls; /* NULL: none */
     redisReader *reader;
     struct buf out, writing;
     bool write_active;
@@ -46,7 +47,7 @@ struct redis_conn {
     size_t pending_cap, pending_first, pending_count;
     struct redis_info info;
     unsigned greetings_due;
-    char failure_text[200];
+    char failure_text[400];
 };
 
 struct str redis_reply_str(const redisReply *r)
@@ -91,6 +92,8 @@ static struct pending_reply pending_pop(struct redis_conn *c)
 static void conn_free(struct redis_conn *c)
 {
     redisReaderFree(c->reader);
+    if (c->tls != NULL)
+        redis_tls_close(c->tls);
     buf_free(&c->out);
     buf_free(&c->writing);
     free(c->pending);
@@ -100,9 +103,12 @@ static void conn_free(struct redis_conn *c)
 static void conn_dispose(struct redis_conn *c)
 {
     c->closed = true;
-    if (c->lookup != NULL)
-        lookup_drop(c->lookup);
-    c->lookup = NULL;
+    if (c->query != NULL)
+        sentinel_drop(c->query);
+    if (c->dial != NULL)
+        dial_drop(c->dial);
+    c->query = NULL;
+    c->dial = NULL;
     if (c->sock != NULL)
         h2o_socket_close(c->sock);
     c->sock = NULL;
@@ -129,6 +135,8 @@ static void conn_lost(struct redis_conn *c, const char *reason, bool unfit)
     bool nested = c->in_callback;
     c->in_callback = true;
     c->closed = true;
+    if (c->sentinels != NULL && c->state != CONN_READY && c->state != CONN_ASKING)
+        sentinels_distrust(c->sentinels); /* it may be behind the times; the next one shall be asked */
     c->callbacks->on_closed(c->data, reason, unfit);
     c->in_callback = nested;
     conn_dispose(c);
@@ -165,16 +173,54 @@ static bool hand_out(struct redis_conn *c)
     return true;
 }
 
-/* The replies that a pause has left in the reader, then the socket's input, in slices. The connection may be gone
- * afterwards. */
+static bool feed(struct redis_conn *c, const char *p, size_t n)
+{
+    return redisReaderFeed(c->reader, p, n) == REDIS_OK && hand_out(c);
+}
+
+static bool proceed_handshake(struct redis_conn *c);
+
+/* Goes on with the handshake, or feeds what is decrypted already. False as above, or if TLS has failed. */
+static bool feed_decrypted(struct redis_conn *c)
+{
+    char plain[FEED_BYTES];
+    int got = 0;
+    if (c->state == CONN_TLS && (!proceed_handshake(c) || c->state == CONN_TLS))
+        return redis_tls_failure(c->tls)[0] == '\0';
+    while (!c->closed && !c->paused && (got = redis_tls_read(c->tls, plain, sizeof(plain))) > 0)
+        if (!feed(c, plain, (size_t)got))
+            return false;
+    return got >= 0;
+}
+
+static bool feed_slice(struct redis_conn *c, const char *p, size_t n)
+{
+    if (c->tls == NULL)
+        return feed(c, p, n);
+    redis_tls_input(c->tls, (struct str){p, n});
+    return feed_decrypted(c);
+}
+
+static void lose_for_input(struct redis_conn *c)
+{
+    if (c->tls != NULL && redis_tls_failure(c->tls)[0] != '\0') {
+        conn_lost(c, redis_tls_failure(c->tls), false);
+        return;
+    }
+    snprintf(c->failure_text, sizeof(c->failure_text), "Redis sent what is not its protocol: %s", c->reader->errstr);
+    conn_lost(c, c->failure_text, false);
+}
+
+/* The replies that a pause has left in the reader and in TLS, then the socket's input, in slices. The connection may be
+ * gone afterwards. */
 static void take_input(struct redis_conn *c)
 {
     size_t fed = 0;
     c->in_callback = true;
-    bool good = hand_out(c);
+    bool good = hand_out(c) && (c->tls == NULL || feed_decrypted(c));
     while (good && !c->closed && !c->paused && fed < c->sock->input->size) {
         size_t left = c->sock->input->size - fed, n = left < FEED_BYTES ? left : FEED_BYTES;
-        good = redisReaderFeed(c->reader, c->sock->input->bytes + fed, n) == REDIS_OK && hand_out(c);
+        good = feed_slice(c, c->sock->input->bytes + fed, n);
         fed += n;
     }
     c->in_callback = false;
@@ -183,18 +229,30 @@ static void take_input(struct redis_conn *c)
         return;
     }
     h2o_buffer_consume(&c->sock->input, fed);
-    if (!good) {
-        snprintf(c->failure_text, sizeof(c->failure_text), "Redis sent what is not its protocol: %s",
-                 c->reader->errstr);
-        conn_lost(c, c->failure_text, false);
+    if (!good)
+        lose_for_input(c);
+    else if (c->tls != NULL)
+        redis_conn_flush(c); /* the handshake's messages, and what TLS answers by itself */
+}
+
+/* What came before the end may say why: an alert, where Redis wants a certificate. */
+static void on_read_error(struct redis_conn *c)
+{
+    char unread[256];
+    if (c->tls != NULL) {
+        redis_tls_input(c->tls, (struct str){c->sock->input->bytes, c->sock->input->size});
+        while (redis_tls_read(c->tls, unread, sizeof(unread)) > 0)
+            ;
     }
+    bool told = c->tls != NULL && redis_tls_failure(c->tls)[0] != '\0';
+    conn_lost(c, told ? redis_tls_failure(c->tls) : "Redis closed the connection", false);
 }
 
 static void on_read(h2o_socket_t *sock, const char *err)
 {
     struct redis_conn *c = sock->data;
     if (err != NULL) {
-        conn_lost(c, "Redis closed the connection", false);
+        on_read_error(c);
         return;
     }
     c->heard_ms = clock_monotonic_ms();
@@ -232,13 +290,28 @@ static void on_written(h2o_socket_t *sock, const char *err)
         redis_conn_flush(c);
 }
 
+/* Moves what is to be sent into c->writing. */
+static bool fill_writing(struct redis_conn *c)
+{
+    bool may_speak = c->state == CONN_GREETING || c->state == CONN_READY;
+    if (c->tls != NULL && (!may_speak || c->out.n == 0)) {
+        redis_tls_output(c->tls, &c->writing);
+    } else if (c->tls != NULL) {
+        if (redis_tls_write(c->tls, buf_str(&c->out), &c->writing) != 0)
+            return false;
+        c->out.n = 0;
+    } else if (may_speak) {
+        struct buf swap = c->writing;
+        c->writing = c->out;
+        c->out = swap;
+    }
+    return c->writing.n != 0;
+}
+
 void redis_conn_flush(struct redis_conn *c)
 {
-    if (c->closed || c->write_active || c->out.n == 0 || (c->state != CONN_GREETING && c->state != CONN_READY))
-        return;
-    struct buf swap = c->writing;
-    c->writing = c->out;
-    c->out = swap;
+    if (c->closed || c->write_active || c->sock == NULL || !fill_writing(c))
+        return; /* where TLS has failed, reading tells */
     c->write_active = true;
     h2o_iovec_t iov = {c->writing.p, c->writing.n};
     h2o_socket_write(c->sock, &iov, 1, on_written);
@@ -348,101 +421,80 @@ static void set_state(struct redis_conn *c, enum conn_state state)
     c->state_since_ms = clock_monotonic_ms();
 }
 
-static void fail_later(struct redis_conn *c, const char *reason)
+static void begin_greeting(struct redis_conn *c)
 {
-    c->failure = reason;
-    set_state(c, CONN_FAILED);
-}
-
-static void on_connected(h2o_socket_t *sock, const char *err)
-{
-    struct redis_conn *c = sock->data;
-    if (err != NULL) {
-        conn_lost(c, "cannot connect", false);
-        return;
-    }
     set_state(c, CONN_GREETING);
-    c->heard_ms = c->state_since_ms;
-    h2o_socket_read_start(sock, on_read);
     greet(c);
 }
 
-static void connect_to(struct redis_conn *c, struct sockaddr *sa, socklen_t len)
+static bool proceed_handshake(struct redis_conn *c)
 {
-    set_state(c, CONN_CONNECTING);
-    c->sock = h2o_socket_connect(c->ctx->loop, sa, len, on_connected);
-    if (c->sock == NULL)
-        fail_later(c, "cannot connect");
+    enum redis_tls_step step = redis_tls_handshake(c->tls);
+    if (step == REDIS_TLS_DONE)
+        begin_greeting(c);
+    return step != REDIS_TLS_FAILED;
+}
+
+static void on_dialled(void *data, h2o_socket_t *sock, const char *reason)
+{
+    struct redis_conn *c = data;
+    c->dial = NULL;
+    if (sock == NULL) {
+        conn_lost(c, reason, false);
+        return;
+    }
+    c->sock = sock;
+    sock->data = c;
+    c->heard_ms = clock_monotonic_ms();
+    h2o_socket_read_start(sock, on_read);
+    if (!c->target->tls) {
+        begin_greeting(c);
+        return;
+    }
+    set_state(c, CONN_TLS);
+    c->tls = redis_tls_open(c->target->tls_context, c->target->host);
+    (void)proceed_handshake(c); /* the first message, which cannot fail */
+    redis_conn_flush(c);
+}
+
+static void dial(struct redis_conn *c, const char *host, uint16_t port)
+{
+    set_state(c, CONN_DIALLING);
+    c->dial = dial_host(c->ctx->loop, host, port, c->timeout_ms, c->state_since_ms, on_dialled, c);
+}
+
+static void on_sentinel(void *data, const char *host, uint16_t port, const char *reason)
+{
+    struct redis_conn *c = data;
+    c->query = NULL;
+    if (host == NULL)
+        conn_lost(c, reason, false);
     else
-        c->sock->data = c;
+        dial(c, host, port);
 }
 
-static bool connect_to_number(struct redis_conn *c)
+static void start(struct redis_conn *c, uint64_t now_ms)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *found;
-    char port[8];
-    snprintf(port, sizeof(port), "%u", c->target->port);
-    if (getaddrinfo(c->target->host, port, &hints, &found) != 0)
-        return false;
-    connect_to(c, found->ai_addr, found->ai_addrlen);
-    freeaddrinfo(found);
-    return true;
-}
-
-static void connect_to_host(struct redis_conn *c)
-{
-    if (connect_to_number(c))
-        return;
-    set_state(c, CONN_RESOLVING);
-    c->lookup = lookup_start(c->target->host, c->target->port);
-    if (c->lookup == NULL)
-        fail_later(c, "too many look-ups of host names are under way");
-}
-
-static void tick_resolving(struct redis_conn *c, uint64_t now_ms)
-{
-    struct addrinfo *found;
-    const char *reason;
-    switch (lookup_poll(c->lookup, &found, &reason)) {
-    case LOOKUP_PENDING:
-        if (now_ms > c->state_since_ms + c->timeout_ms)
-            conn_lost(c, "the host name was not resolved within REDIS_TIMEOUT", false);
-        break;
-    case LOOKUP_FAILED:
-        snprintf(c->failure_text, sizeof(c->failure_text), "the host name cannot be resolved: %s", reason);
-        conn_lost(c, c->failure_text, false);
-        break;
-    case LOOKUP_FOUND:
-        found = h2o_hostinfo_select_one(found);
-        connect_to(c, found->ai_addr, found->ai_addrlen);
-        lookup_drop(c->lookup);
-        c->lookup = NULL;
-        break;
+    const struct redis_target *t = c->target;
+    if (t->kind == REDIS_SENTINEL) {
+        set_state(c, CONN_ASKING);
+        c->query = sentinel_ask(c->ctx->loop, c->sentinels, c->timeout_ms, now_ms, on_sentinel, c);
+    } else if (t->kind == REDIS_TCP) {
+        dial(c, t->host, t->port);
+    } else {
+        set_state(c, CONN_DIALLING);
+        c->dial = dial_path(c->ctx->loop, t->path, c->timeout_ms, now_ms, on_dialled, c);
     }
 }
 
-static void start(struct redis_conn *c)
-{
-    if (c->target->kind == REDIS_UNIX || c->target->kind == REDIS_EMBEDDED) {
-        struct sockaddr_un sun = {.sun_family = AF_UNIX};
-        if (strlen(c->target->path) >= sizeof(sun.sun_path)) {
-            fail_later(c, "the socket's path is too long");
-            return;
-        }
-        strcpy(sun.sun_path, c->target->path);
-        connect_to(c, (struct sockaddr *)&sun, sizeof(sun));
-        return;
-    }
-    connect_to_host(c);
-}
-
-struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target *target, uint64_t timeout_ms,
-                                   const char *client_name, const struct redis_conn_callbacks *callbacks, void *data,
-                                   uint64_t now_ms)
+struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target *target, struct sentinels *sentinels,
+                                   uint64_t timeout_ms, const char *client_name,
+                                   const struct redis_conn_callbacks *callbacks, void *data, uint64_t now_ms)
 {
     struct redis_conn *c = mem_zalloc(sizeof(*c));
     c->ctx = ctx;
     c->target = target;
+    c->sentinels = sentinels;
     c->timeout_ms = timeout_ms;
     c->callbacks = callbacks;
     c->data = data;
@@ -451,7 +503,7 @@ struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target
     c->reader = redisReaderCreate();
     if (c->reader == NULL)
         abort();
-    start(c);
+    start(c, now_ms);
     return c;
 }
 
@@ -473,13 +525,16 @@ static void ask_for_life(struct redis_conn *c)
 
 void redis_conn_tick(struct redis_conn *c, uint64_t now_ms)
 {
-    if (c->state == CONN_FAILED) {
-        conn_lost(c, c->failure, false);
-    } else if (c->state == CONN_RESOLVING) {
-        tick_resolving(c, now_ms);
+    if (c->state == CONN_ASKING) {
+        sentinel_tick(c->query, now_ms);
+    } else if (c->state == CONN_DIALLING) {
+        dial_tick(c->dial, now_ms);
     } else if (c->state != CONN_READY) {
         if (now_ms > c->state_since_ms + c->timeout_ms)
-            conn_lost(c, "connecting took longer than REDIS_TIMEOUT", false);
+            conn_lost(c,
+                      c->state == CONN_TLS ? "no TLS handshake within REDIS_TIMEOUT: does this port speak TLS?"
+                                           : "Redis does not answer within REDIS_TIMEOUT",
+                      false);
     } else if (c->pending_count != 0) {
         if (now_ms > c->pending[c->pending_first].sent_ms + c->timeout_ms)
             conn_lost(c, "no reply within REDIS_TIMEOUT", false);

@@ -1,8 +1,9 @@
 /* One connection to Redis: an h2o socket, hiredis' parser, a FIFO of pending replies, and timers.
  *
- *      RESOLVING --> CONNECTING --> GREETING --> READY
- *          \             \              \           \
- *           `-------------`--------------`-----------`--> closed: on_closed once, then the object is gone
+ *      [ASKING the sentinels] --> DIALLING --> [TLS handshake] --> GREETING --> READY
+ *            \                        \             \                \           \
+ *             `------------------------`-------------`----------------`-----------`--> closed: on_closed once, then
+ *                                                                                      the object is gone
  *
  * Greeting is AUTH, SELECT, CLIENT SETNAME and INFO; it ends READY only at a master that is fit (redis_info.h). What is
  * sent goes out in one write at redis_conn_flush, so that a loop turn's commands are one pipeline. */
@@ -13,6 +14,7 @@
 #include <hiredis/hiredis.h>
 #include "core/config.h"
 #include "pubsub/redis_info.h"
+#include "pubsub/sentinel.h"
 
 struct redis_conn;
 
@@ -27,10 +29,12 @@ struct redis_conn_callbacks {
 /* Called once for each command: with its reply, or with NULL when the connection ends first. */
 typedef void (*redis_reply_cb)(void *data, redisReply *reply);
 
-/* Never NULL; failures arrive through on_closed, from a later redis_conn_tick at the earliest. `target` outlives it. */
-struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target *target, uint64_t timeout_ms,
-                                   const char *client_name, const struct redis_conn_callbacks *callbacks, void *data,
-                                   uint64_t now_ms);
+/* Never NULL; failures arrive through on_closed, from a later redis_conn_tick at the earliest. `target` and
+ * `sentinels` outlive it; the latter may be NULL unless the target is one by Sentinel. Of the context the loop is used.
+ */
+struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target *target, struct sentinels *sentinels,
+                                   uint64_t timeout_ms, const char *client_name,
+                                   const struct redis_conn_callbacks *callbacks, void *data, uint64_t now_ms);
 /* Ends it without on_closed; pending replies get NULL. Safe within its own callbacks. */
 void redis_conn_close(struct redis_conn *c);
 

@@ -1,13 +1,13 @@
-/* Asks a Redis, blocking and once, whether it is there and fit. */
+/* Asks a Redis once whether it is there and fit, on a loop of its own. */
 #include "server/redis_probe.h"
 
-#include <hiredis/hiredis.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/units.h"
 #include "pubsub/redis_advice.h"
+#include "pubsub/redis_conn.h"
 #include "pubsub/redis_info.h"
 
 #define PROGRAM "redis-server"
@@ -49,62 +49,6 @@ void redis_probe_info(struct str info, struct buf *warnings)
     buf_free(&unwise);
 }
 
-static redisContext *connect_to(const struct config *c)
-{
-    struct timeval timeout = {(time_t)(c->redis_timeout_ms / 1000), (suseconds_t)(c->redis_timeout_ms % 1000 * 1000)};
-    redisContext *ctx = c->redis.kind == REDIS_UNIX ? redisConnectUnixWithTimeout(c->redis.path, timeout)
-                                                    : redisConnectWithTimeout(c->redis.host, c->redis.port, timeout);
-
-    if (ctx != NULL && ctx->err == 0)
-        (void)redisSetTimeout(ctx, timeout);
-    return ctx;
-}
-
-/* The reply, if it is none of an error; else what went wrong is appended after `what`. */
-static redisReply *ask(redisContext *ctx, const char *what, struct buf *warnings, int argc, const char **argv)
-{
-    redisReply *reply = redisCommandArgv(ctx, argc, argv, NULL);
-
-    if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
-        return reply;
-    buf_printf(warnings, "REDIS_URL: %s: ", what);
-    config_quote(warnings, reply != NULL ? (struct str){reply->str, reply->len} : str_of(ctx->errstr));
-    buf_lit(warnings, "\n");
-    if (reply != NULL)
-        freeReplyObject(reply);
-    return NULL;
-}
-
-static bool authenticate(redisContext *ctx, const struct redis_target *t, struct buf *warnings)
-{
-    const char *argv[3] = {"AUTH", t->user != NULL ? t->user : t->password, t->password};
-    redisReply *reply;
-
-    if (t->password == NULL)
-        return true;
-    reply = ask(ctx, "authentication failed", warnings, t->user != NULL ? 3 : 2, argv);
-    if (reply == NULL)
-        return false;
-    freeReplyObject(reply);
-    return true;
-}
-
-static void ask_info(redisContext *ctx, struct buf *warnings)
-{
-    redisReply *pong = ask(ctx, "Redis does not answer PING", warnings, 1, (const char *[]){"PING"});
-
-    if (pong == NULL)
-        return;
-    freeReplyObject(pong);
-    redisReply *info =
-        ask(ctx, "INFO is refused, which belfry needs (ACL: +info)", warnings, 1, (const char *[]){"INFO"});
-    if (info == NULL)
-        return;
-    if (info->type == REDIS_REPLY_STRING)
-        redis_probe_info((struct str){info->str, info->len}, warnings);
-    freeReplyObject(info);
-}
-
 static bool is_in_path(const char *program)
 {
     const char *path = getenv("PATH");
@@ -122,19 +66,72 @@ static bool is_in_path(const char *program)
     return false;
 }
 
+/* One connection, opened as `serve` opens its own, so that both stumble over the same. */
+struct probe {
+    struct redis_conn *conn; /* NULL: it has ended */
+    struct buf *warnings;
+    bool done;
+};
+
+static void on_info(void *data, redisReply *reply)
+{
+    struct probe *p = data;
+    if (reply == NULL)
+        return; /* on_closed has told why */
+    if (reply->type == REDIS_REPLY_STRING)
+        redis_probe_info(redis_reply_str(reply), p->warnings);
+    p->done = true;
+}
+
+static void on_ready(void *ctx, const struct redis_info *info)
+{
+    struct probe *p = ctx;
+    redis_conn_command(p->conn, on_info, p, 1, (const char *[]){"INFO"}, (size_t[]){4});
+    redis_conn_flush(p->conn);
+}
+
+static void on_message(void *ctx, redisReply *reply)
+{
+}
+
+static void on_closed(void *ctx, const char *reason, bool unfit)
+{
+    struct probe *p = ctx;
+    buf_lit(p->warnings, "REDIS_URL: ");
+    if (!unfit)
+        buf_lit(p->warnings, "Redis cannot be used: ");
+    for (const char *c = reason; *c != '\0'; ++c)
+        buf_append_char(p->warnings, *c >= 0x20 && *c < 0x7f ? *c : '?');
+    buf_lit(p->warnings, "\n");
+    p->conn = NULL;
+    p->done = true;
+}
+
+static const struct redis_conn_callbacks callbacks = {on_ready, on_message, on_closed};
+
+static void try_to_connect(const struct config *c, struct buf *warnings)
+{
+    h2o_context_t ctx = {.loop = h2o_evloop_create()};
+    struct sentinels *sentinels = sentinels_create(&c->redis);
+    struct probe p = {.warnings = warnings};
+    p.conn = redis_conn_open(&ctx, &c->redis, sentinels, c->redis_timeout_ms, "belfry-check", &callbacks, &p,
+                             clock_monotonic_ms());
+    while (!p.done) {
+        redis_conn_tick(p.conn, clock_monotonic_ms());
+        if (!p.done)
+            h2o_evloop_run(ctx.loop, 10);
+    }
+    if (p.conn != NULL)
+        redis_conn_close(p.conn);
+    sentinels_destroy(sentinels);
+    h2o_evloop_run(ctx.loop, 0); /* frees the sockets */
+    h2o_evloop_destroy(ctx.loop);
+}
+
 void redis_probe(const struct config *c, struct buf *warnings)
 {
-    if (c->redis.kind == REDIS_EMBEDDED) {
-        if (!is_in_path(PROGRAM))
-            warn_of(warnings, STR_LIT("the embedded Redis needs the program " PROGRAM ", which is not in PATH"));
-        return;
-    }
-    redisContext *ctx = connect_to(c);
-    if (ctx == NULL || ctx->err != 0) {
-        buf_printf(warnings, "REDIS_URL: Redis cannot be reached: %s\n", ctx == NULL ? "out of memory" : ctx->errstr);
-    } else if (authenticate(ctx, &c->redis, warnings)) {
-        ask_info(ctx, warnings);
-    }
-    if (ctx != NULL)
-        redisFree(ctx);
+    if (c->redis.kind != REDIS_EMBEDDED)
+        try_to_connect(c, warnings);
+    else if (!is_in_path(PROGRAM))
+        warn_of(warnings, STR_LIT("the embedded Redis needs the program " PROGRAM ", which is not in PATH"));
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "pubsub/redis_tls.h"
 #include "server/keys.h"
 #include "server/tls.h"
 
@@ -33,12 +34,22 @@ static void load_tls(struct settings *s)
         buf_append_char(&s->report.errors, '\n');
 }
 
+static void load_redis_tls(struct settings *s)
+{
+    if (!s->config.redis.tls)
+        return;
+    s->redis_tls = s->config.redis.tls_context = redis_tls_context(&s->config, &s->report.errors);
+    if (s->redis_tls == NULL)
+        buf_append_char(&s->report.errors, '\n');
+}
+
 int settings_load_files(struct settings *s)
 {
     load_keyring(s);
     if (keys_load_api_keys(&s->config, &s->api_keys, &s->report.errors) != 0)
         buf_append_char(&s->report.errors, '\n');
     load_tls(s);
+    load_redis_tls(s);
     return s->report.errors.n == 0 ? 0 : -1;
 }
 
@@ -61,6 +72,7 @@ void settings_free(struct settings *s)
     keyring_unref(s->keyring);
     api_keys_unref(s->api_keys);
     SSL_CTX_free(s->tls);
+    SSL_CTX_free(s->redis_tls);
     config_free(&s->config);
     config_report_free(&s->report);
 }

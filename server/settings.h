@@ -15,6 +15,7 @@ struct settings {
     struct keyring *keyring;     /* the caller may take these three over and leave NULL here */
     struct api_keys *api_keys;   /* NULL: none are configured */
     SSL_CTX *tls;                /* NULL: no TLS */
+    SSL_CTX *redis_tls;          /* towards Redis, NULL: no TLS; the config refers to it */
 };
 
 /* Reads the process's environment. 0, or -1 with errors in s->report; call settings_load_files all the same, so that

@@ -1,12 +1,9 @@
 /* TLS of the listeners: protocol, ciphers, ALPN, certificate and key. */
 #include "server/tls.h"
 
-#include <errno.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509err.h>
 #include <stdlib.h>
-#include <unistd.h>
+
+#include "core/tls_files.h"
 
 /* Protocol names of ALPN carry their length (RFC 7301 3.1). */
 static const unsigned char alpn_http11[] = "\x08http/1.1";
@@ -22,13 +19,6 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
-}
-
-/* OpenSSL asks the terminal otherwise; notes that a password was wanted. */
-static int no_password(char *dst, int size, int writing, void *wanted)
-{
-    *(bool *)wanted = true;
-    return -1;
 }
 
 static SSL_CTX *create_context(void)
@@ -49,52 +39,12 @@ static SSL_CTX *create_context(void)
     return ctx;
 }
 
-static int fail(struct buf *error, const char *variable, const char *path, const char *why)
-{
-    buf_printf(error, "%s: %s: %s", variable, path, why == NULL ? "cannot be used" : why);
-    ERR_clear_error();
-    return -1;
-}
-
-static int use_certificate(SSL_CTX *ctx, const char *path, struct buf *error)
-{
-    if (access(path, R_OK) != 0)
-        return fail(error, "TLS_CERT_FILE", path, strerror(errno));
-    if (SSL_CTX_use_certificate_chain_file(ctx, path) == 1)
-        return 0;
-    if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE)
-        return fail(error, "TLS_CERT_FILE", path, "it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)");
-    return fail(error, "TLS_CERT_FILE", path, ERR_reason_error_string(ERR_peek_error()));
-}
-
-static int use_key(SSL_CTX *ctx, const char *path, struct buf *error)
-{
-    bool wanted = false;
-    int good, reason;
-
-    if (access(path, R_OK) != 0)
-        return fail(error, "TLS_KEY_FILE", path, strerror(errno));
-    SSL_CTX_set_default_passwd_cb(ctx, no_password);
-    SSL_CTX_set_default_passwd_cb_userdata(ctx, &wanted);
-    good = SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM);
-    SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
-    if (good == 1 && SSL_CTX_check_private_key(ctx) == 1)
-        return 0;
-    if (wanted)
-        return fail(error, "TLS_KEY_FILE", path, "the key has a password; remove it: openssl pkey -in key.pem");
-    reason = ERR_GET_REASON(ERR_peek_last_error());
-    /* a key of another type goes to a place of its own, where no certificate is */
-    if (reason == X509_R_KEY_VALUES_MISMATCH || (good == 1 && reason == SSL_R_NO_CERTIFICATE_ASSIGNED))
-        return fail(error, "TLS_KEY_FILE", path, "it is not the key of the certificate in TLS_CERT_FILE");
-    return fail(error, "TLS_KEY_FILE", path, "it holds no private key in PEM that can be used");
-}
-
 SSL_CTX *tls_create(const char *cert_file, const char *key_file, struct buf *error)
 {
     SSL_CTX *ctx = create_context();
 
-    ERR_clear_error();
-    if (use_certificate(ctx, cert_file, error) != 0 || use_key(ctx, key_file, error) != 0) {
+    if (tls_files_use_pair(ctx, (struct tls_file){"TLS_CERT_FILE", cert_file},
+                           (struct tls_file){"TLS_KEY_FILE", key_file}, error) != 0) {
         SSL_CTX_free(ctx);
         return NULL;
     }

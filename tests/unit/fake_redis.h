@@ -63,9 +63,9 @@ static void fake_reset(void)
 /* --- what pubsub/ calls ---------------------------------------------------------------------------------------------
  */
 
-struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target *target, uint64_t timeout_ms,
-                                   const char *client_name, const struct redis_conn_callbacks *callbacks, void *data,
-                                   uint64_t now_ms)
+struct redis_conn *redis_conn_open(h2o_context_t *ctx, const struct redis_target *target, struct sentinels *sentinels,
+                                   uint64_t timeout_ms, const char *client_name,
+                                   const struct redis_conn_callbacks *callbacks, void *data, uint64_t now_ms)
 {
     struct redis_conn *c = mem_zalloc(sizeof(*c));
     (void)ctx, (void)target, (void)timeout_ms, (void)now_ms;

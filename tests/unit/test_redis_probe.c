@@ -61,7 +61,8 @@ static void an_unreachable_redis_is_a_warning_with_the_reason(void **state)
     struct config c = {.redis = {.kind = REDIS_UNIX, .path = (char *)"/nonexistent/redis.sock"}};
     struct buf out = probe(&c);
 
-    assert_non_null(strstr(out.p, "REDIS_URL: Redis cannot be reached: No such file or directory"));
+    assert_non_null(strstr(out.p, "REDIS_URL: Redis cannot be used: cannot connect to /nonexistent/redis.sock: No "
+                                  "such file or directory"));
     buf_free(&out);
 }
 

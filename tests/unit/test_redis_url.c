@@ -114,6 +114,8 @@ static void sentinels_are_a_list_with_a_master(void **state)
     assert_string_equal(t.master, "mymaster");
     assert_string_equal(t.password, "p");
     assert_shown(&t, "redis+sentinel://u:***@h1:26379,[::1]:26380,h3/mymaster/0");
+    parse("redis+sentinel://a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p/m", &t);
+    redis_target_dispose(&t);
     parse("redis+sentinel://h1/m", &t);
     assert_int_equal(t.db, 0);
     redis_target_dispose(&t);
@@ -164,7 +166,11 @@ static void other_forms_are_refused_without_quoting_them(void **state)
                                       "redis+sentinel://h1,/m",
                                       "redis+sentinel://h1:0/m",
                                       "redis+sentinel://h1/m/x",
-                                      "redis+sentinel://h1/m?db=1"};
+                                      "redis+sentinel://h1/m?db=1",
+                                      "redis+sentinel://a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q/m",
+                                      "redis+sentinel://u:hunter2@h1",
+                                      "rediss://h/0?insecure=hunter2",
+                                      "rediss+sentinel://h1/m"};
 
     for (size_t i = 0; i < LEN(bad); ++i) {
         struct redis_target t;
