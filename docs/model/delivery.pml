@@ -139,6 +139,7 @@ byte fault;
 #define head_deleted_keeps_floor 46
 #define unfollowed_still_ready 47
 #define welcome_from_before_confirmation 48
+#define pages_without_end 49
 
 /* --- ids ------------------------------------------------------------------------------------------------------------
  * A position <epoch>-<seq> is the number epoch * SEQS + seq, so positions compare as numbers and (e, s - 1) is the one
@@ -799,7 +800,7 @@ proctype connection()
                 target_head = 0; broadcast_head = 0; target_bound = 0; broadcast_bound = 0 }
     /* not yet: the next page, unless only the mark is behind and a canary is about to bring it */
     :: d_step { state == CATCHING_UP && page == DONE && !CAN_LIVE &&
-                (ME.mark > position || ME.lost > position || !CANARY_UNDER_WAY) -> page = WANTED }
+                (ME.mark > position || ME.lost > position || !CANARY_UNDER_WAY || FAULT == pages_without_end) -> page = WANTED }
 
     /* LIVE */
     :: d_step { state == LIVE && ME.lost > position && FAULT != reach_not_checked_when_live -> catch_up_again(CATCHING_UP) }
