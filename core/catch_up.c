@@ -29,7 +29,7 @@ void catch_up_ask(struct catch_up *c)
 
 bool catch_up_hears(struct catch_up *c, struct position id)
 {
-    if (id.n != 0 || position_cmp(id, c->goal) <= 0)
+    if (id.n != 0 || (c->known && position_cmp(id, c->goal) <= 0))
         return false;
     if (c->closed)
         c->dropped = later(c->dropped, id);
@@ -112,6 +112,7 @@ void catch_up_merge(struct catch_up *c, struct catch_up_source *sources, size_t 
     c->more = c->more || entry != NULL;
     c->goal = cut ? done : bound;
     c->stuck = position_cmp(c->goal, c->at) == 0;
+    c->known = true;
     adapt_count(c, cut, taken);
 }
 
@@ -119,6 +120,7 @@ void catch_up_skip(struct catch_up *c, struct position head)
 {
     c->at = c->goal = head;
     c->more = c->stuck = false;
+    c->known = true;
 }
 
 void catch_up_written(struct catch_up *c)

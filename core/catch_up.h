@@ -23,6 +23,7 @@ struct catch_up {
     uint8_t count;           /* entries per log to ask for, so that little of a page is thrown away */
     bool more;               /* something is known to be above L: a page was full or cut, or held a frame above it */
     bool stuck;              /* the last round added nothing, since the mark stands where `at` does */
+    bool known;              /* `at` is part of the history: before, it is only what a client has brought */
     bool closed;             /* the list behind overflowed: live events are dropped until the next page is asked */
 };
 

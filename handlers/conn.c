@@ -25,13 +25,15 @@ struct str conn_id(const struct ws_conn *c)
     return channel != NULL ? hub_channel_id(channel) : STR_LIT("");
 }
 
-struct position conn_position(const struct ws_conn *c)
+struct position conn_position(struct ws_conn *c)
 {
     const struct edge *e = c->edge;
     if (c->state != CONN_LIVE || c->cursor != e->tape.head || conn_events_wait(c))
         return c->sent;
     struct position mark = pubsub_mark(e->pubsub);
-    return position_cmp(mark, c->sent) > 0 ? mark : c->sent;
+    if (position_cmp(mark, c->sent) > 0)
+        c->sent = mark; /* kept: once told, it is not to go back when the next event waits */
+    return c->sent;
 }
 
 void conn_set_state(struct ws_conn *c, enum conn_state state)

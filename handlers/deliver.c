@@ -38,9 +38,6 @@ static struct ws_conn *conn_of(struct hub_member *m)
 static void queue_live(struct ws_conn *c, struct position id, struct str text)
 {
     bool queued;
-    struct position last = conn_events_wait(c) ? c->outbox->events_last->id : c->sent;
-    if (id.n == 0 && position_cmp(id, last) <= 0)
-        return; /* it had it from a page, or on another channel */
     while (!(queued = conn_queue_event(c, id, text)) && !c->blocked) {
         conn_flush(c);
         if (c->state != CONN_LIVE)
@@ -97,6 +94,16 @@ static void queue_catching_up(struct ws_conn *c, struct position id, struct str 
     catch_up_overflowed(core, id);
 }
 
+/* It had it from a page, or on another of its channels. */
+static bool has_had(const struct ws_conn *c, struct position id)
+{
+    if (id.n != 0)
+        return false;
+    if (conn_events_wait(c))
+        return position_cmp(id, c->outbox->events_last->id) <= 0;
+    return c->state == CONN_LIVE && position_cmp(id, c->sent) <= 0;
+}
+
 static void on_targeted(void *data, struct hub_channel *channel, struct position id, struct str text)
 {
     struct hub_member *next;
@@ -104,6 +111,8 @@ static void on_targeted(void *data, struct hub_channel *channel, struct position
     for (struct hub_member *m = channel->members; m != NULL; m = next) {
         next = m->next;
         struct ws_conn *c = conn_of(m);
+        if (has_had(c, id))
+            continue;
         if (c->state == CONN_LIVE)
             queue_live(c, id, text);
         else if (c->state == CONN_CATCHING_UP)

@@ -185,7 +185,7 @@ void conn_free(struct ws_conn *c);
 struct str conn_user(const struct ws_conn *c);
 struct str conn_id(const struct ws_conn *c);
 /* What every frame that is no event carries as its event_id. */
-struct position conn_position(const struct ws_conn *c);
+struct position conn_position(struct ws_conn *c);
 void conn_list_add(struct conn_list *l, struct ws_conn *c);
 static inline bool conn_is_catching_up(const struct ws_conn *c)
 {
