@@ -107,7 +107,7 @@ static uint64_t retry_after_ms(enum publish_status s)
     }
 }
 
-static void answer_failure(h2o_req_t *req, enum publish_status status)
+void api_respond_unpublished(h2o_req_t *req, enum publish_status status)
 {
     struct publish_problem what = publish_problem(status);
 
@@ -133,7 +133,7 @@ static void on_published(void *data, enum publish_status status, const struct pu
             call->event_id_len = position_format(call->event_id, results[0].id);
             answer_success(p, results);
         } else {
-            answer_failure(call->req, status);
+            api_respond_unpublished(call->req, status);
         }
     }
     publishing_free(p);

@@ -12,6 +12,17 @@ enum resync_reason history_judge(const struct history *h, struct position p)
     return RESYNC_EPOCH;
 }
 
+struct position history_oldest(const struct history *h)
+{
+    struct position oldest = {.epoch = h->head.epoch, .seq = h->floor};
+
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->ends[i].seq >= h->floor && h->ends[i].epoch < oldest.epoch)
+            oldest.epoch = h->ends[i].epoch;
+    }
+    return oldest;
+}
+
 const char *resync_reason_name(enum resync_reason r)
 {
     static const char *const names[] = {

@@ -27,6 +27,10 @@ struct history {
  * tell whether what comes after p is still kept. */
 enum resync_reason history_judge(const struct history *h, struct position p);
 
+/* The position of the floor: the oldest one from which no time has taken anything yet. It is of the epoch that the
+ * floor fell into, since ids are ordered by their epoch first. */
+struct position history_oldest(const struct history *h);
+
 /* "unknown" and the like. */
 const char *resync_reason_name(enum resync_reason r);
 

@@ -26,3 +26,15 @@ enum resync_reason page_judge(const struct page *page)
     }
     return RESYNC_NONE;
 }
+
+struct position page_oldest(const struct page *page)
+{
+    struct position oldest = history_oldest(&page->history);
+
+    for (size_t i = 0; i < page->n; i++) {
+        /* Within one history seq alone tells the order. */
+        if (page->logs[i].first_prev.seq > oldest.seq)
+            oldest = page->logs[i].first_prev;
+    }
+    return oldest;
+}

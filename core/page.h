@@ -41,5 +41,7 @@ bool page_log_incomplete(const struct page_log *log, struct position p);
 /* Why `page->after` cannot be served, or RESYNC_NONE: history_judge, then RESYNC_EXPIRED where it is below the floor or
  * one of the page's logs is incomplete. */
 enum resync_reason page_judge(const struct page *page);
+/* The oldest position from which all of the page's logs are complete. */
+struct position page_oldest(const struct page *page);
 
 #endif

@@ -63,6 +63,25 @@ static void a_history_without_ends_has_the_present_epoch_only(void **state)
     assert_int_equal(history_judge(&h, (struct position){4, 0, 0}), RESYNC_EPOCH);
 }
 
+static void assert_oldest(uint64_t floor, uint64_t epoch)
+{
+    struct history h = history;
+
+    h.floor = floor;
+    assert_int_equal(position_cmp(history_oldest(&h), (struct position){epoch, floor, 0}), 0);
+}
+
+/* Ids are ordered by their epoch first: the floor's seq in the present epoch would be after the events of earlier ones.
+ */
+static void the_oldest_position_is_of_the_epoch_that_the_floor_fell_into(void **state)
+{
+    assert_oldest(0, 10);
+    assert_oldest(100, 10);
+    assert_oldest(101, 20);
+    assert_oldest(150, 20);
+    assert_oldest(151, 40);
+}
+
 static void reasons_have_the_names_of_the_protocol(void **state)
 {
     assert_string_equal(resync_reason_name(RESYNC_UNKNOWN), "unknown");
@@ -80,6 +99,7 @@ int main(void)
         cmocka_unit_test(foreign_events_belong_to_the_seq_they_carry),
         cmocka_unit_test(what_is_below_the_floor_still_belongs_to_it),
         cmocka_unit_test(a_history_without_ends_has_the_present_epoch_only),
+        cmocka_unit_test(the_oldest_position_is_of_the_epoch_that_the_floor_fell_into),
         cmocka_unit_test(reasons_have_the_names_of_the_protocol),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,6 +120,22 @@ static void a_lost_or_future_position_is_told_before_an_expired_one(void **state
     assert_int_equal(judge(at(20, 201), at(20, 300)), RESYNC_AHEAD);
 }
 
+static void the_oldest_position_is_where_time_or_the_shortest_log_ends(void **state)
+{
+    struct page page = page_after(at(0, 0), 2);
+
+    assert_int_equal(position_cmp(page_oldest(&page), at(10, 50)), 0);
+    page.logs[1].first_prev = at(10, 49);
+    assert_int_equal(position_cmp(page_oldest(&page), at(10, 50)), 0);
+    page.logs[0].first_prev = at(10, 60);
+    page.logs[1].first_prev = at(20, 130);
+    assert_int_equal(position_cmp(page_oldest(&page), at(20, 130)), 0);
+    page.n = 1;
+    assert_int_equal(position_cmp(page_oldest(&page), at(10, 60)), 0);
+    page.after = page_oldest(&page);
+    assert_int_equal(page_judge(&page), RESYNC_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +149,7 @@ int main(void)
         cmocka_unit_test(one_incomplete_log_is_enough),
         cmocka_unit_test(logs_that_were_not_asked_are_not_judged),
         cmocka_unit_test(a_lost_or_future_position_is_told_before_an_expired_one),
+        cmocka_unit_test(the_oldest_position_is_where_time_or_the_shortest_log_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

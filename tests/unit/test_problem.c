@@ -42,6 +42,13 @@ static void problem_of_the_whole_body_has_an_empty_field(void **state)
                 "{\"type\":\"about:blank\",\"title\":\"Unprocessable Content\",\"status\":422,\"field\":\"\"}");
 }
 
+static void problem_with_members_of_its_own(void **state)
+{
+    (void)state;
+    assert_body(&(struct problem){.status = 410, .more = STR_LIT("\"reason\":\"ahead\"")},
+                "{\"type\":\"about:blank\",\"title\":\"Gone\",\"status\":410,\"reason\":\"ahead\"}");
+}
+
 static void problem_escapes_what_callers_wrote(void **state)
 {
     (void)state;
@@ -71,6 +78,7 @@ int main(void)
         cmocka_unit_test(problem_without_slug_is_about_blank_with_the_reason_as_title),
         cmocka_unit_test(problem_with_all_members),
         cmocka_unit_test(problem_of_the_whole_body_has_an_empty_field),
+        cmocka_unit_test(problem_with_members_of_its_own),
         cmocka_unit_test(problem_escapes_what_callers_wrote),
         cmocka_unit_test(problem_detail_cut_in_a_character_ends_before_it),
         cmocka_unit_test(problem_reason_of_an_unknown_status_is_still_a_word),

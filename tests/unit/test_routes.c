@@ -17,6 +17,10 @@ void api_publish_notification(struct api_call *call) { (void)call; }
 void api_publish_calendar(struct api_call *call) { (void)call; }
 void api_publish_event(struct api_call *call) { (void)call; }
 void api_publish_batch(struct api_call *call) { (void)call; }
+void api_erase(struct api_call *call) { (void)call; }
+void api_position(struct api_call *call) { (void)call; }
+void api_list_events(struct api_call *call) { (void)call; }
+void api_cursor(struct api_call *call) { (void)call; }
 void api_health(struct api_call *call) { (void)call; }
 void api_openapi(struct api_call *call) { (void)call; }
 void api_asyncapi(struct api_call *call) { (void)call; }
@@ -76,7 +80,7 @@ static void routes_find_a_method_that_stands_behind_another_of_the_same_path(voi
     struct route_result r = find(ALL_IN_ONE, "GET", "events");
 
     (void)state;
-    assert_ptr_equal(r.route->call, api_not_built);
+    assert_ptr_equal(r.route->call, api_list_events);
     assert_int_equal(r.allow.n, 0);
     buf_free(&r.allow);
 }
