@@ -44,7 +44,10 @@ static int read_ack(struct reader *r, struct client_message *out)
     if (id.kind == JSON_ABSENT && own.kind != JSON_STRING)
         return fail_at(r, NULL, "event_id",
                        own.kind == JSON_ABSENT ? "event_id is missing" : "event_id must be a string");
-    out->event_id = json_string(r->arena, id.kind == JSON_STRING ? id : own);
+    bool in_data = id.kind == JSON_STRING;
+    if (position_parse(json_string(r->arena, in_data ? id : own), &out->acked) != 0)
+        return fail_at(r, in_data ? "data" : NULL, "event_id", "event_id is not of the form of an event's id");
+    out->acked_from = in_data ? "/data/event_id" : "/event_id";
     return 0;
 }
 

@@ -50,7 +50,8 @@ enum client_message_kind { CLIENT_PONG, CLIENT_PING, CLIENT_ACK, CLIENT_AUTH, CL
 struct client_message {
     enum client_message_kind kind;
     struct str ref;         /* the frame's own event_id if it is a string of ≤ 128 bytes, else STR_NONE */
-    struct str event_id;    /* CLIENT_ACK: data.event_id, else the frame's own */
+    struct position acked;  /* CLIENT_ACK: data.event_id, else the frame's own; */
+    const char *acked_from; /* and which it was, as a field of an error */
     struct str token;       /* CLIENT_AUTH: data.token */
     struct str traceparent; /* STR_NONE if there is none of the W3C form */
     /* CLIENT_EVENT: type, data, audience (beside data), replay true unless a member says false */

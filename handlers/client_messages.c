@@ -141,7 +141,7 @@ void conn_on_message(struct ws_conn *c, struct str text)
     } else if (m.kind == CLIENT_PING) {
         on_ping(c, &m);
     } else if (m.kind == CLIENT_ACK) {
-        conn_error(c, ERROR_NOT_ACCEPTED, STR_LIT("this server keeps no acknowledgements yet"), m.ref, STR_NONE);
+        conn_ack(c, &m);
     } else if (m.kind == CLIENT_AUTH) {
         on_auth(c, &m);
     } else if (m.kind == CLIENT_EVENT) {

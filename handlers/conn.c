@@ -69,6 +69,7 @@ static void unfollow(struct ws_conn *c)
     struct edge *e = c->edge;
     if (c->follows[HUB_USER].channel == NULL)
         return;
+    conn_end_acks(c);
     for (int kind = HUB_USER; kind <= HUB_CONNECTION; ++kind) {
         struct hub_channel *channel = c->follows[kind].channel;
         hub_leave(&c->follows[kind]);

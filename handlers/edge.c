@@ -23,6 +23,7 @@ struct edge *edge_create(h2o_context_t *ctx, const struct config *config, struct
     wheel_init(e->wheel, WHEEL_TICK_MS, e->now_ms);
     hub_init(&e->hub);
     table_init(&e->addresses);
+    table_init(&e->cursor_names);
     tape_init(&e->tape, config->tape_bytes);
     return e;
 }
@@ -107,6 +108,7 @@ void edge_destroy(struct edge *e)
     tape_dispose(&e->tape);
     hub_dispose(&e->hub);
     table_dispose(&e->addresses);
+    table_dispose(&e->cursor_names);
     free(e->wheel);
     free(e->scratch);
     free(e);

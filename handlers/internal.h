@@ -132,7 +132,9 @@ struct ws_conn {
     bool counted : 1;     /* in shared->connections */
     bool expiry_told : 1;
     bool leave_told : 1;
-    bool belfry_v1 : 1; /* the subprotocol was offered, and is selected */
+    bool acked : 1;        /* has acknowledged something */
+    bool cursor_named : 1; /* brought a cursor's name, which is in edge->cursor_names */
+    bool belfry_v1 : 1;    /* the subprotocol was offered, and is selected */
 };
 
 struct conn_list {
@@ -151,6 +153,7 @@ struct edge {
     struct tape tape;
     struct wheel *wheel;
     struct table addresses;
+    struct table cursor_names; /* of those who brought one */
 
     struct conn_list conns;      /* all of them, dense: the sweep walks it */
     size_t open;                 /* those that count as connections (not refused ones) */
@@ -304,6 +307,17 @@ void conn_on_message(struct ws_conn *c, struct str text);
 void conn_error(struct ws_conn *c, enum error_code code, struct str text, struct str ref, struct str field);
 /* Counts one; true at the tenth within a minute. */
 bool strikes_add(struct strikes *s, uint64_t now_ms);
+
+/* acks.c */
+/* `name` is valid. Before anything else of cursors. */
+void conn_name_cursor(struct ws_conn *c, struct str name);
+/* The name it brought, or the one of those who bring none. */
+struct str conn_cursor_name(const struct ws_conn *c);
+/* Begins its catch-up from the cursor once that has been read; as a fresh client where nothing was acknowledged. */
+void conn_begin_at_cursor(struct ws_conn *c);
+void conn_ack(struct ws_conn *c, const struct client_message *m);
+/* It closes: what it has acknowledged is stored soon. Before it leaves its channels. */
+void conn_end_acks(struct ws_conn *c);
 
 /* timers.c */
 void conn_schedule(struct ws_conn *c);

@@ -1,6 +1,8 @@
 /* From an HTTP request for /ws to a connection: handshake, Origin, limits, token, and the refusals of each. */
 #include "handlers/internal.h"
+#include "core/audience.h"
 #include "core/clock.h"
+#include "core/cursors.h"
 #include "core/http_fields.h"
 #include "core/http_request.h"
 #include "core/origin.h"
@@ -235,12 +237,22 @@ static int upgrade_and_close(struct edge *e, h2o_req_t *req, bool belfry_v1, uin
 static void note_position(struct ws_conn *c, struct str last_event_id)
 {
     struct position at;
-    if (last_event_id.p == NULL || str_eq(last_event_id, STR_LIT("acked")))
-        conn_begin_catch_up(c, NULL); /* nothing has been acknowledged yet: live */
+    if (last_event_id.p == NULL)
+        conn_begin_catch_up(c, NULL);
+    else if (str_eq(last_event_id, STR_LIT("acked")))
+        conn_begin_at_cursor(c);
     else if (position_parse(last_event_id, &at) == 0)
         conn_begin_catch_up(c, &at);
     else
         conn_begin_unknown(c);
+}
+
+/* NULL, or why the cursor's name that the client brings is refused. A name that cannot be decoded reads as empty. */
+static const char *check_cursor(struct str name)
+{
+    return name.p == NULL || id_valid(name, CURSOR_NAME_MAX)
+               ? NULL
+               : "a cursor's name has 1 to 64 bytes of UTF-8 without control characters";
 }
 
 static void open_conn(struct edge *e, h2o_req_t *req, const struct token_claims *claims, const struct visitor *v,
@@ -258,6 +270,9 @@ static void open_conn(struct edge *e, h2o_req_t *req, const struct token_claims 
     conn_follow(c, (struct str){claims->sub, claims->sub_len}, (struct str){id, sizeof(id)});
     conn_plan_leave(c);
     conn_set_expiry(c, claims->exp);
+    struct str cursor = query_param(req, "cursor");
+    if (cursor.p != NULL)
+        conn_name_cursor(c, cursor);
     note_position(c, query_param(req, "last_event_id"));
     if (!conn_count_address(c, v->address))
         conn_close(c, 4429, "retry_after_ms=10000 MAX_CONNECTIONS_PER_ADDRESS is reached");
@@ -284,6 +299,9 @@ int edge_upgrade(struct edge *e, h2o_req_t *req, struct edge_refusal *r)
                           : token_verify(found.token, &rules, e->credentials->keyring, clock_unix_ms(), &claims);
     if (bad != NULL)
         return upgrade_and_close(e, req, found.belfry_v1, 4401, bad, r);
+    bad = check_cursor(query_param(req, "cursor"));
+    if (bad != NULL)
+        return upgrade_and_close(e, req, found.belfry_v1, 4400, bad, r);
     full = edge_limit_user(e, (struct str){claims.sub, claims.sub_len}, &code);
     if (full != NULL)
         return upgrade_and_close(e, req, found.belfry_v1, code, full, r);

@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else if (m.kind == CLIENT_EVENT)
         check_event(&a, &m);
     else
-        require(m.kind != CLIENT_ACK || m.event_id.p != NULL);
+        require(m.kind != CLIENT_ACK || m.acked_from != NULL);
     arena_free(&a);
     return 0;
 }

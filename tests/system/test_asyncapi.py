@@ -126,7 +126,8 @@ async def test_what_a_server_says_is_of_the_schemas(belfry, redis_server, token)
         for name in ("client_pong", "client_ping", "client_ack", "client_event"):
             for example in MESSAGES[name]["examples"]:
                 await client.send_text(json.dumps(example["payload"]))
-        await client.next("error", code="not_accepted")
+        await client.send("ack", event_id=f"{2 ** 53}-1")
+        await client.next("error", code="not_accepted", field="/event_id")
         await client.send("auth", event_id="a", data={"token": token(me, "events:publish", ttl=4)})
         await client.next("ack", ref="a")
         for type in EVENT_TYPES:

@@ -56,6 +56,21 @@ async def delivers(server):
             assert (await client.next("some.event"))["event_id"] == event_id
 
 
+async def reads_and_erases(server):
+    both = token("reader", "events:read events:publish")
+    async with await Client.connect(server, token("alice")) as client:
+        at = (await client.welcome())["event_id"]
+        await client.send("ack", event_id=at)
+
+        def cursor():
+            return server.rest("GET", "/users/alice/cursor", both).json()["position"]
+
+        await asyncio.to_thread(wait_for, lambda: cursor() == at, 5, "the cursor")
+    for method, path, status in (("GET", "/events/position", 200), ("GET", "/events?user=alice", 200),
+                                 ("DELETE", "/users/a/events", 202)):
+        assert server.rest(method, path, both).status_code == status
+
+
 def started_unready(belfry, env):
     server = belfry(env, ready=False)
     wait_for(lambda: server.logged(len(server.logs("listening")) >= 2), 15, "the listening lines")
@@ -113,6 +128,7 @@ async def test_the_documented_access_rules_are_enough(belfry, redis_server):
     assert server.rest("GET", "/ws/health").status_code == 200
     admin.script_flush()
     await delivers(server)
+    await reads_and_erases(server)
     assert other.stop() == 0
     assert admin.execute_command("ACL", "LOG") == []
     assert "NOPERM" not in server.output()

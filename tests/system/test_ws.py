@@ -142,13 +142,6 @@ async def test_a_pong_needs_no_data_and_gets_no_answer(shared, token):
         assert (await client.next())["data"]["ref"] == "last"
 
 
-async def test_an_ack_is_not_accepted_yet(shared, token):
-    async with await Client.connect(shared, token(user())) as client:
-        welcome = await client.welcome()
-        await client.send("ack", event_id="r", data={"event_id": welcome["event_id"]})
-        await error(client, "not_accepted", "r")
-
-
 @pytest.mark.parametrize("text, code", [
     ("{", "bad_json"),
     ("", "bad_json"),

@@ -79,12 +79,19 @@ static void an_ack_names_an_id_in_data_or_is_its_own(void **state)
 {
     assert_int_equal(parse("{\"type\":\"ack\",\"event_id\":\"r\",\"data\":{\"event_id\":\"5-6\"}}"), 0);
     assert_int_equal(m.kind, CLIENT_ACK);
-    assert_text(m.event_id, "5-6");
+    assert_true(m.acked.epoch == 5 && m.acked.seq == 6 && m.acked.n == 0);
+    assert_string_equal(m.acked_from, "/data/event_id");
     assert_text(m.ref, "r");
     assert_int_equal(parse("{\"type\":\"ack\",\"event_id\":\"5-7\",\"data\":{}}"), 0);
-    assert_text(m.event_id, "5-7");
+    assert_true(m.acked.epoch == 5 && m.acked.seq == 7);
+    assert_string_equal(m.acked_from, "/event_id");
     assert_int_equal(parse("{\"type\":\"ack\",\"event_id\":\"5-8\",\"data\":null}"), 0);
-    assert_text(m.event_id, "5-8");
+    assert_true(m.acked.seq == 8);
+    assert_int_equal(parse("{\"type\":\"ack\",\"event_id\":\"5-8.3\"}"), 0);
+    assert_true(m.acked.seq == 8 && m.acked.n == 3);
+    assert_error("{\"type\":\"ack\",\"event_id\":\"my-9\"}", ERROR_BAD_MESSAGE, "/event_id");
+    assert_error("{\"type\":\"ack\",\"event_id\":\"5-8\",\"data\":{\"event_id\":\"5-08\"}}", ERROR_BAD_MESSAGE,
+                 "/data/event_id");
     assert_error("{\"type\":\"ack\"}", ERROR_BAD_MESSAGE, "/event_id");
     assert_error("{\"type\":\"ack\",\"event_id\":5}", ERROR_BAD_MESSAGE, "/event_id");
     assert_error("{\"type\":\"ack\",\"event_id\":\"r\",\"data\":{\"event_id\":5}}", ERROR_BAD_MESSAGE,
