@@ -162,6 +162,22 @@ void pubsub_publish(struct pubsub *p, const struct publish_request *request, pub
     fail();
 }
 
+/* Nobody acknowledges anything here. */
+void pubsub_ack(struct pubsub *p, struct str user, struct str name, struct position at)
+{
+    fail();
+}
+
+void pubsub_acks_end(struct pubsub *p, struct str user, struct str name)
+{
+    fail();
+}
+
+void pubsub_read_cursor(struct pubsub *p, struct str user, struct str name, cursor_cb cb, void *data)
+{
+    fail();
+}
+
 struct pubsub_state pubsub_state(const struct pubsub *p, uint64_t now_ms)
 {
     return (struct pubsub_state){0};
