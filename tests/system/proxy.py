@@ -68,7 +68,7 @@ class Half:
                 self.link.robbed = True
                 self.take(len(data))
                 continue
-            if rule.hold or self.choked or self.sink is None:
+            if rule.hold or self.choked or self.sink is None or self.sink.is_closing():
                 return
             late = arrival + rule.delay - loop.time()
             if late > 0:

@@ -8,7 +8,7 @@ import signal
 
 from record import now_us
 
-PAUSES = (0.5, 5.0)  # seconds; what is stopped, held or swallowed stays so for
+PAUSES = (0.3, 5.0, 0.5)  # seconds that something is stopped, held or swallowed: least, most, and the most frequent
 
 
 class Nemesis:
@@ -33,7 +33,7 @@ class Nemesis:
         loop = asyncio.get_running_loop()
         while True:
             # Drawn in any case and in this order, so that a fault that finds its victim busy changes nothing of the rest.
-            wait, overlap = self.random.uniform(0.1, 1.2), self.random.random() < 0.4
+            wait, overlap = self.random.uniform(0.05, 0.8), self.random.random() < 0.5
             fault = self.random.choices([f for _, f in self.table], [w for w, _ in self.table])[0]
             own = random.Random(self.random.getrandbits(64))
             await asyncio.sleep(min(wait, max(0, until - loop.time())))
@@ -110,7 +110,7 @@ class Nemesis:
     async def belfry_stopped(self, own):
         async def breaking(node):
             node.pause()
-            await asyncio.sleep(own.uniform(*PAUSES))
+            await asyncio.sleep(own.triangular(*PAUSES))
             node.resume()
         await self.on_node(own, "belfry stopped", breaking)
 
@@ -120,7 +120,7 @@ class Nemesis:
         async def breaking(node):
             if rule:
                 node.proxy.shape(direction, who, **rule)
-                await asyncio.sleep(own.uniform(*seconds))
+                await asyncio.sleep(own.triangular(*seconds))
                 node.proxy.heal()
             if cut:
                 node.proxy.cut(cut)
@@ -141,7 +141,7 @@ class Nemesis:
 
     async def path_torn(self, own):
         await self.on_path(own, "path torn", {"torn": True}, direction=own.choice(("both", "up", "down")),
-                           seconds=(0.5, 2))
+                           seconds=(0.5, 2, 0.5))
 
     async def path_held(self, own):
         await self.on_path(own, "path held", {"hold": True}, who=own.choice(("all", "command", "subscriber")),
@@ -154,7 +154,7 @@ class Nemesis:
         async def breaking(node):
             node.proxy.refuse()
             node.proxy.cut()
-            await asyncio.sleep(own.uniform(*PAUSES))
+            await asyncio.sleep(own.triangular(*PAUSES))
             node.proxy.heal()
         await self.on_node(own, "path refused", breaking)
 
@@ -189,7 +189,7 @@ class Nemesis:
     async def redis_stopped(self, own):
         async def breaking(server):
             server.pause()
-            await asyncio.sleep(own.uniform(*PAUSES))
+            await asyncio.sleep(own.triangular(*PAUSES))
             server.resume()
         await self.on_redis("redis stopped", breaking)
 

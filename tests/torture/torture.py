@@ -79,7 +79,7 @@ def plan_crowds(options, servers, folder, characters=CHARACTERS, ca=None):
     for k in range(options.crowds):
         part = members[k::options.crowds]
         plans.append({"seed": options.seed, "folder": str(folder / "diaries"), "servers": servers, "members": part,
-                      "acks": not options.allow_resync, "ca": ca,
+                      "acks": not options.no_acks, "ca": ca,
                       "tokens": {user: token(user, ttl=86400) for user in {user for _, user, _ in part}}})
     return plans, users
 
@@ -188,6 +188,7 @@ def report(torture, run, summary):
                                "worst": percentile(away, 1)},
         "gap_ms": {"p50": percentile(gaps, 0.5), "p99": percentile(gaps, 0.99), "worst": percentile(gaps, 1)},
         "worst_gap_ms_by_fault": {kind: us / 1000 for kind, us in sorted(summary.worst_of_fault.items())},
+        "worst_gaps": [f"{us / 1000:.0f} ms: event {n} to {client}" for us, n, client in sorted(summary.worst, reverse=True)[:3]],
         "violations": summary.counts(), "failures": torture.failures,
     }
 
@@ -213,6 +214,7 @@ def parser_of(description):
     parser.add_argument("--rate", type=float, default=60, help="events published a second")
     parser.add_argument("--broadcasts", type=float, default=0.5, help="the share of them that is for everybody")
     parser.add_argument("--allow-resync", action="store_true", help="do not judge whether a resync_required was needed")
+    parser.add_argument("--no-acks", action="store_true", help="clients acknowledge nothing")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures here too")
     parser.add_argument("--folder", type=pathlib.Path, default=HERE.parents[1] / "build" / "torture",
                         help="where the folder of a failed run is kept")
