@@ -71,6 +71,17 @@ class Node(Belfry):
         self.asked_to_end = False
         self.start(ready=False)
 
+    async def until_listening(self, seconds):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds * PATIENCE):
+                while self.running:
+                    try:
+                        (await asyncio.open_connection(*self.host_port))[1].close()
+                        return True
+                    except OSError:
+                        await asyncio.sleep(0.02)
+        return False
+
     async def until_ready(self, seconds=25):
         async with asyncio.timeout(seconds * PATIENCE):
             while not await asyncio.to_thread(self.ready):

@@ -97,6 +97,8 @@ class Nemesis:
 
     async def belfry_restarted(self, own):
         async def breaking(node):
+            if not await node.until_listening(10):  # before that a signal just ends it
+                self.failures.append(f"the belfry on {node.address()} does not listen")
             node.asked_to_end = True
             node.signal(signal.SIGTERM)
             if not await node.until_ended(15):
