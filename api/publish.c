@@ -44,12 +44,8 @@ static void event_members(struct buf *out, const struct publication *event, cons
 }
 
 #define NO_CONNECTION_TITLE "No such connection"
-#define NO_CONNECTION_DETAIL "no worker holds this connection; nothing was delivered"
-
-static bool is_unreached(const struct publication *event, const struct publish_result *result)
-{
-    return event->audience.kind == AUDIENCE_CONNECTION && result->receivers == 0;
-}
+#define NO_CONNECTION_DETAIL                                                                                           \
+    "this connection does not exist, nor has it ended within five minutes; nothing was published"
 
 /* An event of a batch that found no connection does not fail the others, which are delivered: its result says so. */
 static void batch_json(struct buf *out, const struct publishing *p, const struct publish_result *results)
@@ -58,7 +54,7 @@ static void batch_json(struct buf *out, const struct publishing *p, const struct
     for (size_t i = 0; i < p->n; i++) {
         buf_append(out, i == 0 ? STR_LIT("{") : STR_LIT(",{"));
         event_members(out, &p->events[i], &results[i]);
-        if (is_unreached(&p->events[i], &results[i]))
+        if (results[i].unknown)
             buf_lit(out,
                     ",\"status\":404,\"title\":\"" NO_CONNECTION_TITLE "\",\"detail\":\"" NO_CONNECTION_DETAIL "\"");
         buf_append_char(out, '}');
@@ -72,7 +68,7 @@ static void answer_success(const struct publishing *p, const struct publish_resu
 
     if (p->batch) {
         batch_json(&body, p, results);
-    } else if (is_unreached(&p->events[0], &results[0])) {
+    } else if (results[0].unknown) {
         respond_problem(p->call->req, &(struct problem){
                                           .status = 404,
                                           .slug = "connection-not-found",

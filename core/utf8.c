@@ -76,3 +76,38 @@ bool utf8_valid(struct str s)
 
     return s.n == 0 || (utf8_feed(&u, s.p, s.n) && utf8_complete(&u));
 }
+
+/* Bytes of the character at the beginning of `s`; 0 if there is none. */
+static size_t character_length(struct str s)
+{
+    struct utf8 u = {0};
+
+    for (size_t i = 0; i < s.n && utf8_feed(&u, s.p + i, 1); i++)
+        if (utf8_complete(&u))
+            return i + 1;
+    return 0;
+}
+
+static bool is_control(struct str c)
+{
+    unsigned char first = (unsigned char)c.p[0];
+
+    return first < 0x20 || first == 0x7f || (first == 0xc2 && (unsigned char)c.p[1] < 0xa0);
+}
+
+size_t utf8_clean(char *dst, size_t max, struct str s)
+{
+    size_t n = 0;
+
+    while (s.n != 0) {
+        size_t len = character_length(s);
+        struct str c = len == 0 || is_control((struct str){s.p, len}) ? STR_LIT("?") : (struct str){s.p, len};
+        if (n + c.n > max)
+            break;
+        memcpy(dst + n, c.p, c.n);
+        n += c.n;
+        len = len == 0 ? 1 : len;
+        s = (struct str){s.p + len, s.n - len};
+    }
+    return n;
+}

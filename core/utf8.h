@@ -18,5 +18,8 @@ static inline bool utf8_complete(const struct utf8 *u)
     return u->need == 0;
 }
 bool utf8_valid(struct str s);
+/* Writes what can be shown of any bytes, valid UTF-8 of at most `max` bytes: what is no character, and control
+ * characters (C0, DEL, C1), become one `?` each. Returns the length; what is too long is cut at a character. */
+size_t utf8_clean(char *dst, size_t max, struct str s);
 
 #endif

@@ -265,10 +265,10 @@ static bool channels_ready(const struct ws_conn *c)
     return true;
 }
 
-/* Its channels are confirmed and nothing is on its way to it: the first round. */
+/* It is known, its channels are confirmed, and nothing is on its way to it: the first round. */
 static void join(struct ws_conn *c)
 {
-    if (c->sock == NULL || c->outbox != NULL || !channels_ready(c))
+    if (c->sock == NULL || c->outbox != NULL || !c->registered || !channels_ready(c))
         return;
     conn_set_state(c, CONN_CATCHING_UP);
     if (c->resuming && !c->welcomed)

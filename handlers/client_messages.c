@@ -60,7 +60,6 @@ static void on_auth(struct ws_conn *c, const struct client_message *m)
 /* A publish under way; outlives the connection's closing, since it holds a reference. */
 struct client_publish {
     struct ws_conn *conn;
-    bool to_connection;
     bool has_ref;
     size_t ref_len;
     char ref[MESSAGE_REF_MAX];
@@ -84,7 +83,7 @@ static void on_published(void *data, enum publish_status status, const struct pu
         ;
     else if (status != PUBLISH_OK)
         conn_error(c, error_of(status), str_of(publish_problem(status).detail), ref, STR_NONE);
-    else if (pub->to_connection && results[0].receivers == 0)
+    else if (results[0].unknown)
         conn_error(c, ERROR_NOT_ACCEPTED, STR_LIT("there is no such connection"), ref, STR_LIT("/audience/connection"));
     else
         ack(c, ref, &results[0].id);
@@ -108,7 +107,6 @@ static void publish(struct ws_conn *c, const struct client_message *m)
     struct client_publish *pub = mem_zalloc(sizeof(*pub));
     struct publish_request request = {.events = &m->event, .n = 1};
     pub->conn = c;
-    pub->to_connection = m->event.audience.kind == AUDIENCE_CONNECTION;
     pub->has_ref = m->ref.p != NULL;
     pub->ref_len = m->ref.n;
     if (m->ref.n != 0)

@@ -52,15 +52,18 @@ struct ws_conn *conn_create(struct edge *e)
     return c;
 }
 
-void conn_follow(struct ws_conn *c, struct str user, struct str connection_id)
+struct ws_conn *conn_of_member(struct hub_member *m)
+{
+    enum hub_kind kind = (enum hub_kind)m->channel->kind;
+    return H2O_STRUCT_FROM_MEMBER(struct ws_conn, follows[kind], m);
+}
+
+void conn_follow_user(struct ws_conn *c, struct str user)
 {
     struct edge *e = c->edge;
-    struct str ids[] = {[HUB_USER] = user, [HUB_CONNECTION] = connection_id};
-    for (int kind = HUB_USER; kind <= HUB_CONNECTION; ++kind) {
-        struct hub_channel *channel = hub_get(&e->hub, (enum hub_kind)kind, ids[kind]);
-        hub_join(channel, &c->follows[kind]);
-        pubsub_follow(e->pubsub, channel);
-    }
+    struct hub_channel *channel = hub_get(&e->hub, HUB_USER, user);
+    hub_join(channel, &c->follows[HUB_USER]);
+    pubsub_follow(e->pubsub, channel);
     ++e->open;
 }
 
@@ -70,8 +73,11 @@ static void unfollow(struct ws_conn *c)
     if (c->follows[HUB_USER].channel == NULL)
         return;
     conn_end_acks(c);
+    conn_exit(c);
     for (int kind = HUB_USER; kind <= HUB_CONNECTION; ++kind) {
         struct hub_channel *channel = c->follows[kind].channel;
+        if (channel == NULL)
+            continue; /* closed before it had a name */
         hub_leave(&c->follows[kind]);
         if (channel->count == 0)
             pubsub_unfollow(e->pubsub, channel);
@@ -144,6 +150,7 @@ void conn_cut(struct ws_conn *c, const char *why)
 void conn_free(struct ws_conn *c)
 {
     outbox_free(c);
+    intern_release(&c->edge->user_agents, c->agent);
     frame_decoder_dispose(&c->decoder);
     free(c);
 }

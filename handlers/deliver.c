@@ -28,12 +28,6 @@ static void overtake(struct edge *e, uint64_t new_tail)
     e->lag_floor = floor;
 }
 
-static struct ws_conn *conn_of(struct hub_member *m)
-{
-    enum hub_kind kind = (enum hub_kind)m->channel->kind;
-    return H2O_STRUCT_FROM_MEMBER(struct ws_conn, follows[kind], m);
-}
-
 /* The list may be full though the client reads: a burst has come in one turn. Then it is written now. */
 static void queue_live(struct ws_conn *c, struct position id, struct str text)
 {
@@ -110,7 +104,7 @@ static void on_targeted(void *data, struct hub_channel *channel, struct position
     (void)data;
     for (struct hub_member *m = channel->members; m != NULL; m = next) {
         next = m->next;
-        struct ws_conn *c = conn_of(m);
+        struct ws_conn *c = conn_of_member(m);
         if (has_had(c, id))
             continue;
         if (c->state == CONN_LIVE)
@@ -129,7 +123,7 @@ static void on_channel_ready(void *data, struct hub_channel *channel)
 {
     (void)data;
     for (struct hub_member *m = channel->members; m != NULL; m = m->next)
-        conn_wake(conn_of(m));
+        conn_wake(conn_of_member(m));
 }
 
 static void on_gap(void *data)
@@ -162,4 +156,9 @@ const struct pubsub_callbacks edge_pubsub_callbacks = {
     .on_gap = on_gap,
     .on_history = on_history,
     .on_tape_restart = on_tape_restart,
+    .on_registered = edge_on_registered,
+    .on_superseded = edge_on_superseded,
+    .on_register_all = edge_on_register_all,
+    .on_claim_due = edge_on_claim_due,
+    .on_claimed = edge_on_claimed,
 };

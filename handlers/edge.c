@@ -24,6 +24,7 @@ struct edge *edge_create(h2o_context_t *ctx, const struct config *config, struct
     hub_init(&e->hub);
     table_init(&e->addresses);
     table_init(&e->cursor_names);
+    table_init(&e->user_agents);
     tape_init(&e->tape, config->tape_bytes);
     return e;
 }
@@ -59,6 +60,7 @@ void edge_turn(struct edge *e, uint64_t now_ms)
     e->now_ms = now_ms;
     e->timers_due = wheel_run(e->wheel, now_ms, TIMERS_PER_TURN, conn_timer, e);
     edge_steps(e);
+    edge_register(e);
     edge_ask_head(e);
     edge_ask_broadcasts(e);
     edge_flush(e);
@@ -67,7 +69,8 @@ void edge_turn(struct edge *e, uint64_t now_ms)
 
 bool edge_busy(const struct edge *e)
 {
-    return e->timers_due || e->dirty != NULL || e->sweep_left != 0 || e->steps.n != 0;
+    return (e->register_left != 0 && pubsub_register_room(e->pubsub)) || e->timers_due || e->dirty != NULL ||
+           e->sweep_left != 0 || e->steps.n != 0;
 }
 
 void edge_drain(struct edge *e, uint64_t now_ms, uint64_t spread_ms)
@@ -109,6 +112,7 @@ void edge_destroy(struct edge *e)
     hub_dispose(&e->hub);
     table_dispose(&e->addresses);
     table_dispose(&e->cursor_names);
+    table_dispose(&e->user_agents);
     free(e->wheel);
     free(e->scratch);
     free(e);

@@ -13,6 +13,7 @@
 
 #include "core/catch_up.h"
 #include "core/frame.h"
+#include "core/intern.h"
 #include "core/message.h"
 #include "core/tape.h"
 #include "core/token.h"
@@ -116,6 +117,9 @@ struct ws_conn {
     struct strikes bad, limited;
     uint32_t index;                /* in edge->conns */
     struct address_count *address; /* for MAX_CONNECTIONS_PER_ADDRESS; NULL if off */
+    struct interned *agent;        /* the user agent, for others to see; NULL: none */
+    uint8_t remote[16];            /* the client's address, likewise; zero of a Unix socket */
+    uint32_t gen;                  /* how many sockets have had its id, itself included */
 
     uint32_t refs;         /* answers of pubsub/ that are still to come */
     uint16_t notice_early; /* how long before expires_ms it is told, ms */
@@ -135,6 +139,8 @@ struct ws_conn {
     bool acked : 1;        /* has acknowledged something */
     bool cursor_named : 1; /* brought a cursor's name, which is in edge->cursor_names */
     bool belfry_v1 : 1;    /* the subprotocol was offered, and is selected */
+    bool registered : 1;   /* its id is known to those who publish: before that there is no welcome */
+    bool resumed : 1;      /* its id was another socket's before */
 };
 
 struct conn_list {
@@ -152,7 +158,7 @@ struct edge {
     struct hub hub;
     struct tape tape;
     struct wheel *wheel;
-    struct table addresses;
+    struct table addresses, user_agents;
     struct table cursor_names; /* of those who brought one */
 
     struct conn_list conns;      /* all of them, dense: the sweep walks it */
@@ -166,7 +172,8 @@ struct edge {
     struct position mark_awaited;    /* the least position of those who wait for the mark */
     struct position broadcasts_upto; /* bound of the last shared page */
     bool head_in_flight, broadcasts_in_flight;
-    bool timers_due; /* more fell due than one turn fires */
+    bool timers_due;      /* more fell due than one turn fires */
+    size_t register_left; /* connections below this place are still to be registered again */
     uint32_t gap_generation, broadcasts_generation;
     uint64_t leave_by_ms; /* the end of the drain's slots; 0: not draining */
     bool ending;          /* the drain is over: nobody is let in */
@@ -178,8 +185,9 @@ struct edge {
 /* conn.c */
 struct ws_conn *conn_create(struct edge *e);
 void conn_set_state(struct ws_conn *c, enum conn_state state);
-/* Follows its channels and waits for their confirmation. */
-void conn_follow(struct ws_conn *c, struct str user, struct str connection_id);
+/* Follows its user's channel; its own is followed once it has a name (conn_enter). */
+void conn_follow_user(struct ws_conn *c, struct str user);
+struct ws_conn *conn_of_member(struct hub_member *m);
 /* The one way to close: a close frame with code and reason, then the handshake's end or CLOSE_TIMEOUT_MS. */
 void conn_close(struct ws_conn *c, uint16_t code, const char *reason);
 /* The socket is gone or has to go without a word. */
@@ -208,6 +216,24 @@ static inline uint64_t conn_limit(const struct ws_conn *c)
 {
     return c->state == CONN_CATCHING_UP ? c->catch_up->limit : c->edge->tape.head;
 }
+
+/* identity.c */
+/* What others may see of the client; the user agent may be any bytes. */
+void conn_note_client(struct ws_conn *c, const uint8_t address[16], struct str user_agent);
+/* Takes the identity `claimed` over if it can, else a new one; then its own channel is followed. Absent and malformed
+ * claims are none. */
+void conn_enter(struct ws_conn *c, struct str claimed);
+/* It has this name from now on, as the gen-th socket. */
+void conn_follow_own(struct ws_conn *c, struct str id, uint32_t gen);
+/* Its identity goes away, if it has one by now. */
+void conn_exit(struct ws_conn *c);
+/* Says again which connections there are, as far as Redis keeps up. */
+void edge_register(struct edge *e);
+bool edge_on_claim_due(void *edge, void *claim);
+bool edge_on_claimed(void *edge, void *claim, const struct identity_claimed *r);
+void edge_on_registered(void *edge, struct hub_channel *channel);
+void edge_on_superseded(void *edge, struct hub_channel *channel, uint32_t gen);
+void edge_on_register_all(void *edge);
 
 /* outbox.c */
 /* Takes over `json`'s text as one text frame that goes out at the next frame boundary; json is emptied. */

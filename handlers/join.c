@@ -11,6 +11,7 @@ void conn_say_welcome(struct ws_conn *c)
         .connection_id = conn_id(c),
         .user_id = conn_user(c),
         .position = c->sent,
+        .resumed = c->resumed,
         .recovering = c->resuming,
         .ping_interval_ms = config->ping_interval_ms,
         .backoff_base_ms = BACKOFF_BASE_MS,

@@ -6,7 +6,6 @@
 #include "core/http_fields.h"
 #include "core/http_request.h"
 #include "core/origin.h"
-#include "core/random_id.h"
 #include <h2o/http1.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,7 +257,6 @@ static const char *check_cursor(struct str name)
 static void open_conn(struct edge *e, h2o_req_t *req, const struct token_claims *claims, const struct visitor *v,
                       bool belfry_v1)
 {
-    char id[RANDOM_ID_LEN];
     struct ws_conn *c = conn_create(e);
     c->belfry_v1 = belfry_v1;
     c->scopes = (uint8_t)claims->scopes;
@@ -266,15 +264,17 @@ static void open_conn(struct edge *e, h2o_req_t *req, const struct token_claims 
     atomic_fetch_add_explicit(&e->shared->connections, 1, memory_order_relaxed);
     c->deadline_ms = e->now_ms + SUBSCRIBE_TIMEOUT_MS;
     c->next_ping_ms = e->now_ms + e->config->ping_interval_ms;
-    random_id(id);
-    conn_follow(c, (struct str){claims->sub, claims->sub_len}, (struct str){id, sizeof(id)});
+    conn_note_client(c, v->address, field(req, "user-agent"));
+    conn_follow_user(c, (struct str){claims->sub, claims->sub_len});
     conn_plan_leave(c);
     conn_set_expiry(c, claims->exp);
     struct str cursor = query_param(req, "cursor");
     if (cursor.p != NULL)
         conn_name_cursor(c, cursor);
     note_position(c, query_param(req, "last_event_id"));
-    if (!conn_count_address(c, v->address))
+    if (conn_count_address(c, v->address))
+        conn_enter(c, query_param(req, "connection_id"));
+    else
         conn_close(c, 4429, "retry_after_ms=10000 MAX_CONNECTIONS_PER_ADDRESS is reached");
     send_upgrade(c, req);
 }

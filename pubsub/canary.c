@@ -81,6 +81,10 @@ static void on_reply(void *data, redisReply *reply)
         pubsub_note_epoch(p, r.head.epoch);
         p->canary.answered = true;
         answer_waiters(p, &r);
+        if (!r.lease_existed)
+            identity_lost(p);
+        if (r.points_at_ended)
+            reaper_begin(p, r.ended);
     }
 }
 

@@ -4,10 +4,11 @@
 -- KEYS 1 to 4 as in the publishing script; 5 ws:nodes, 6 ws:node:{id}, which is the node's lease and its channel.
 -- ARGV 1 greatest epoch seen; 2 REPLAY_EVENTS, 3 REPLAY_USER_EVENTS, 4 REPLAY_TTL in ms; 5 node id; 6 nonce; 7 how long
 -- the lease lives, in ms; then fields and values of the lease, at least local and dead.
--- Answer: epoch, seq, floor, the oldest broadcast's id that is kept (0-0: none), 1 if the lease was still there.
+-- Answer: epoch, seq, floor, the oldest broadcast's id that is kept (0-0: none), 1 if the lease was still there, and the
+-- id of a node whose lease has ended, for the caller to reap; '' if there is none.
 
--- Nodes that have been gone for that long leave nothing behind that somebody could still look for.
-local NODE_FORGOTTEN = 7 * 24 * HOUR
+-- For so long no other worker is pointed at that node: unless it ends meanwhile, one works through it.
+local REAP_RESERVED = 30000
 
 local nodes_key, lease_key = KEYS[5], KEYS[6]
 local seen, ttl, lease_ms = whole(ARGV[1]), whole(ARGV[4]), whole(ARGV[7])
@@ -30,7 +31,10 @@ if type(renewed) == 'table' and not (existed == 1 and string.find(renewed.err, '
 end
 redis.call('PEXPIRE', lease_key, text(lease_ms))
 redis.call('ZADD', nodes_key, text(now + lease_ms), ARGV[5])
-redis.call('ZREMRANGEBYSCORE', nodes_key, '-inf', text(now - NODE_FORGOTTEN))
+local ended = redis.call('ZRANGEBYSCORE', nodes_key, '-inf', '(' .. text(now), 'LIMIT', 0, 1)[1]
+if ended then
+  redis.call('ZADD', nodes_key, text(now + REAP_RESERVED), ended)
+end
 
 raise_floor(ttl)
 -- Services that publish by themselves may leave these settings out.
@@ -39,4 +43,4 @@ redis.call('HSET', head_key, 'floor', text(floor), 'replay', replay)
 
 local oldest = redis.call('XRANGE', broadcast_log, '-', '+', 'COUNT', 1)[1]
 redis.call('PUBLISH', lease_key, 'canary ' .. id_of(seq) .. ' ' .. ARGV[6])
-return { epoch, seq, floor, oldest and oldest[1] or '0-0', existed }
+return { epoch, seq, floor, oldest and oldest[1] or '0-0', existed, ended or '' }

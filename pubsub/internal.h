@@ -5,6 +5,7 @@
 #include "core/cursors.h"
 #include "core/mark.h"
 #include "core/random_id.h"
+#include "pubsub/identity_call.h"
 #include "pubsub/link.h"
 #include "pubsub/pubsub.h"
 #include "pubsub/script_call.h"
@@ -136,6 +137,30 @@ struct cursors_state {
     struct log_limit log;
 };
 
+/* Entries that wait to be sent. */
+struct identity_queue {
+    struct identity_entry *first, *last;
+    size_t n;
+};
+
+/* The dead node that this worker cleans up after. */
+struct reap_state {
+    char node[RANDOM_ID_LEN + 1]; /* empty: none */
+    char cursor[REAP_CURSOR_LEN + 1];
+    bool due, in_flight, by_text;
+    uint64_t asked_ms, moved;
+};
+
+struct identity_state {
+    struct identity_queue joins, leaves; /* registrations and claims; leaves */
+    unsigned in_flight;                  /* calls */
+    size_t leaves_in_flight;             /* entries */
+    uint64_t not_before_ms;              /* after an error reply */
+    bool again;                          /* by then all have to be registered again */
+    struct reap_state reap;
+    struct log_limit log;
+};
+
 struct pubsub {
     h2o_context_t *ctx;
     const struct config *config;
@@ -166,6 +191,7 @@ struct pubsub {
     uint64_t
         log_mean[EVENT_LOG_CONNECTION + 1]; /* bytes of an entry's payload, of late, by enum event_log; 0: unknown */
     struct cursors_state cursors;
+    struct identity_state identity;
 };
 
 /* subscriber.c */
@@ -255,6 +281,24 @@ void cursors_start(struct pubsub *p);
 void cursors_turn(struct pubsub *p, uint64_t now_ms);
 void cursors_store_due(struct pubsub *p, uint64_t now_ms);
 void cursors_end(struct pubsub *p);
+
+/* identity.c */
+void identity_link_up(struct pubsub *p);
+void identity_link_down(struct pubsub *p);
+/* The node channel is subscribed on a new connection: from here on close orders are heard, and those that were missed
+ * are made up for by comparing the gens of all connections. */
+void identity_subscribed(struct pubsub *p);
+/* A canary has found no lease. */
+void identity_lost(struct pubsub *p);
+/* A message on the node channel that is a close order. False if it is none. */
+bool identity_heard(struct pubsub *p, struct str payload);
+void identity_turn(struct pubsub *p, uint64_t now_ms);
+void identity_dispose(struct pubsub *p);
+
+/* reaper.c: what nodes leave behind whose lease has ended */
+void reaper_begin(struct pubsub *p, const char node[RANDOM_ID_LEN]);
+void reaper_turn(struct pubsub *p);
+void reaper_link_down(struct pubsub *p);
 
 /* pubsub.c */
 /* All connections have to reach the same Redis: those that do not are rebuilt. */

@@ -5,12 +5,15 @@ local FIRST_KEY, FIRST_ARGUMENT = 7, 8
 
 local prefix = string.match(head_key or '', '^(.*)head$')
 
--- All that the script knows of an audience: its channel, its log and how much of that is kept. A log without a limit is
--- not written. `keys` are those it takes from KEYS, the log first.
+-- A log outlives ws:away by that much, so that an event to somebody who comes back at the last moment is still there.
+local CONNECTION_EVENTS, LOG_OUTLIVES_AWAY = '100', 60000
+
+-- All that the script knows of an audience: its channel, its log and how much of that is kept; and of one that comes and
+-- goes, whether it is there. `keys` are those it takes from KEYS, the log first.
 local audience_kinds = {
   broadcast = { channel = 'broadcast', keys = {}, limit = 'broadcast' },
   user = { channel = 'user:', keys = { 'log:user:' }, limit = 'user' },
-  connection = { channel = 'connection:', keys = { 'log:conn:', 'away:' } },
+  connection = { channel = 'connection:', keys = { 'log:conn:', 'away:' }, limit = 'connection', comes_and_goes = true },
 }
 
 -- Settings that the caller leaves out are those of the last canary, or belfry's defaults while there is none.
@@ -31,6 +34,7 @@ local function read_settings()
   return {
     broadcast = text(math.max(broadcast, 1)),
     user = text(math.max(user, 1)),
+    connection = CONNECTION_EVENTS,
     ttl = ttl,
     log_lives = text(ttl + HOUR),
   }
@@ -68,7 +72,37 @@ local function read_audience(a, k)
     channel = prefix .. kind.channel .. id,
     log = #kind.keys == 0 and broadcast_log or KEYS[k - #kind.keys],
     limit = kind.limit,
+    coming = kind.comes_and_goes and id,
+    away = kind.comes_and_goes and KEYS[k - 1],
   }, k
+end
+
+-- How long the audience's log lives from now on, in ms; nil: there is nobody of that name, here or away.
+local function lives(audience, settings)
+  if not audience.coming or redis.call('HEXISTS', KEYS[5], audience.coming) == 1 then
+    return settings.log_lives
+  end
+  local left = redis.call('PTTL', audience.away)
+  return left > 0 and text(left + LOG_OUTLIVES_AWAY) or nil
+end
+
+-- Leaves out the audiences that are not there. Returns the events of which some are left.
+local function known_of(events, settings)
+  local known = {}
+  for _, event in ipairs(events) do
+    local there = {}
+    for _, audience in ipairs(event.audiences) do
+      audience.lives = lives(audience, settings)
+      if audience.lives then
+        there[#there + 1] = audience
+      end
+    end
+    event.audiences = there
+    if #there > 0 then
+      known[#known + 1] = event
+    end
+  end
+  return known
 end
 
 -- The audiences of an event from ARGV[a] on, each once. Returns them, the next a and k, or what is wrong last.
@@ -153,7 +187,7 @@ local function look_up()
     return { 'key_reused', epoch or 0, seq or 0 }
   end
   local reply = { 'again', epoch or 0, seq or 0 }
-  for id, receivers in string.gmatch(string.sub(found, #ARGV[5] + 2), '(%d+-%d+) (%d+)') do
+  for id, receivers in string.gmatch(string.sub(found, #ARGV[5] + 2), '(%d+-%d+) (-?%d+)') do
     reply[#reply + 1] = id
     reply[#reply + 1] = tonumber(receivers)
   end
@@ -172,7 +206,7 @@ local function logs_of(events)
   local logs, seen = { broadcast_log }, { [broadcast_log] = true }
   for _, event in ipairs(events) do
     for _, audience in ipairs(event.audiences) do
-      if event.replay and audience.limit and not seen[audience.log] then
+      if event.replay and not seen[audience.log] then
         seen[audience.log] = true
         logs[#logs + 1] = audience.log
       end
@@ -195,7 +229,7 @@ local function append(event, settings, written)
   event.id, event.payload = id, event.head .. id .. event.tail
   for _, audience in ipairs(event.audiences) do
     local log, limit = audience.log, settings[audience.limit]
-    if event.replay and limit then
+    if event.replay then
       local prev = log == broadcast_log and last or last_of(log)
       local added = redis.pcall('XADD', log, 'MAXLEN', limit, id, 'payload', event.payload, 'prev', prev)
       if type(added) == 'table' then
@@ -203,7 +237,7 @@ local function append(event, settings, written)
       end
       written[#written + 1] = { log, id }
       if log ~= broadcast_log then
-        redis.call('PEXPIRE', log, settings.log_lives)
+        redis.call('PEXPIRE', log, audience.lives)
       end
     end
   end
@@ -254,8 +288,8 @@ local function announce(events, reply)
     for _, audience in ipairs(event.audiences) do
       receivers = receivers + redis.call('PUBLISH', audience.channel, event.payload)
     end
-    reply[#reply + 1] = event.id
-    reply[#reply + 1] = receivers
+    reply[#reply + 1] = event.id or '0-0'
+    reply[#reply + 1] = event.id and receivers or -1
   end
 end
 
@@ -267,13 +301,16 @@ local known = look_up()
 if known then
   return known
 end
+local for_somebody = known_of(events, settings)
 local failed = check_epoch(whole(ARGV[1]), function()
-  return logs_of(events)
-end) or append_all(events, settings)
+  return logs_of(for_somebody)
+end) or append_all(for_somebody, settings)
 if failed then
   return failed
 end
-store_head(events[1].id, settings.ttl)
+if #for_somebody > 0 then
+  store_head(for_somebody[1].id, settings.ttl)
+end
 local reply = { 'ok', epoch, seq }
 announce(events, reply)
 if ARGV[5] ~= '' then

@@ -32,13 +32,16 @@
 --         of each audience:   broadcast, user or connection; then its id (empty for broadcast)
 --
 -- Head and tail together are UTF-8 and one JSON object in the form of the envelope; belfry drops what is not. At most
--- 1 MB + 2 KB. A user or connection named twice in one event counts once.
+-- 1 MB + 2 KB. A user or connection named twice in one event counts once. A connection exists from its welcome to five
+-- minutes after its end; an event to it is kept among its last 100.
 --
 -- Answer: an array of
 --    status                   `ok`; `again`: published before, this is what was answered then; `key_reused`: KEYS[6]
 --                             stands for another fingerprint, nothing was published and no event follows
 --    epoch, seq               where the order of all events stands now
---    of each event            its event_id, and how many belfry workers it has reached
+--    of each event            its event_id, and how many belfry workers it has reached; `0-0` and -1 if all its audiences
+--                             are connections that do not exist: it was neither published nor kept, and the others of
+--                             the request were
 -- Errors: BELFRY_ARGS what is wrong with KEYS or ARGV, BELFRY_SCHEMA the data is of a newer belfry, BELFRY_INFO the
 -- Redis user lacks +info, BELFRY_LOG a log holds ids that belfry has not made; and Redis' own, such as OOM or READONLY.
 -- After any error nothing has been published.

@@ -30,6 +30,7 @@ static void on_commands_up(void *data)
     struct pubsub *p = data;
     p->commands_down_since_ms = 0;
     canary_link_up(p);
+    identity_link_up(p);
     if (p->publishes == &p->commands)
         publisher_link_up(p);
     ask_for_advice(p);
@@ -47,6 +48,7 @@ static void on_commands_down(void *data, const char *reason, bool was_up, bool u
     canary_link_down(p);
     if (p->publishes == &p->commands)
         publisher_link_down(p);
+    identity_link_down(p);
     if (was_up || p->commands.failures == 1)
         log_event(LOG_LEVEL_WARN, "redis_lost", LOG_U("worker", p->worker), LOG_Z("reason", reason));
 }
@@ -122,6 +124,7 @@ struct pubsub *pubsub_create(h2o_context_t *ctx, const struct config *config, st
     return p;
 }
 
+/* Who has not told Redis of all ends stays among the nodes, so that another one reaps what is left. */
 static void give_up_lease(struct pubsub *p)
 {
     struct buf lease = {0}, nodes = {0};
@@ -131,7 +134,8 @@ static void give_up_lease(struct pubsub *p)
     buf_printf(&nodes, "%snodes", p->config->redis_prefix);
     const char *del[] = {"DEL", lease.p}, *zrem[] = {"ZREM", nodes.p, p->node_id};
     redis_conn_command(p->commands.conn, NULL, NULL, 2, del, (size_t[]){3, lease.n});
-    redis_conn_command(p->commands.conn, NULL, NULL, 3, zrem, (size_t[]){4, nodes.n, RANDOM_ID_LEN});
+    if (pubsub_settled(p))
+        redis_conn_command(p->commands.conn, NULL, NULL, 3, zrem, (size_t[]){4, nodes.n, RANDOM_ID_LEN});
     redis_conn_flush(p->commands.conn);
     buf_free(&lease);
     buf_free(&nodes);
@@ -149,6 +153,7 @@ void pubsub_close(struct pubsub *p)
     pages_dispose(p);
     gap_dispose(p);
     cursors_turn(p, clock_monotonic_ms());
+    identity_dispose(p);
     subscriber_dispose(p);
 }
 
@@ -156,6 +161,7 @@ void pubsub_destroy(struct pubsub *p)
 {
     publisher_dispose(p);
     pages_dispose(p);
+    identity_dispose(p); /* what was said since */
     canary_dispose(p);
     cursors_end(p);
     free(p);
@@ -178,6 +184,8 @@ void pubsub_tick(struct pubsub *p, uint64_t now_ms)
 void pubsub_turn(struct pubsub *p)
 {
     uint64_t now_ms = clock_monotonic_ms();
+    identity_turn(p, now_ms); /* first: what is read after it knows of its connections */
+    reaper_turn(p);
     publisher_turn(p, now_ms);
     gap_turn(p, now_ms);
     pages_turn(p);

@@ -12,6 +12,22 @@
 struct st_h2o_context_t;
 struct pubsub;
 
+/* A connection as others may know it. */
+struct identity {
+    struct str id; /* RANDOM_ID_LEN characters (core/random_id.h) */
+    struct str user;
+    uint32_t gen;           /* how many sockets have had it, this one included; unused by a claim */
+    const uint8_t *address; /* 16 bytes, all zero of a Unix socket */
+    struct str user_agent;  /* valid UTF-8, or without bytes */
+    uint64_t since_ms;      /* unix ms of this socket's beginning */
+};
+/* What became of a claim. */
+struct identity_claimed {
+    bool resumed;
+    struct str id; /* the claimed one if it was resumed, else its own; valid during the call */
+    uint32_t gen;
+};
+
 /* News for the edge. All are called from the loop, never from inside a pubsub_* call. */
 struct pubsub_callbacks {
     /* An event for everybody (id is belfry's, or `.n` of a foreign one); text is what clients get, valid during the
@@ -34,13 +50,26 @@ struct pubsub_callbacks {
     /* It cannot be completed without a hole: the tape is emptied and begins after `lost`. The missed broadcasts follow
      * by on_broadcast, in order, and then on_mark with the mark at the head of that read. */
     void (*on_tape_restart)(void *ctx, struct position lost);
+
+    /* This connection is known to those who publish; or Redis has refused to take it, and will be asked again. */
+    void (*on_registered)(void *ctx, struct hub_channel *channel);
+    /* A newer socket has the identity: whoever is in this channel with a smaller gen has to be closed 4409. */
+    void (*on_superseded)(void *ctx, struct hub_channel *channel, uint32_t gen);
+    /* Redis may know of none of this worker's connections any more, or of newer sockets: all have to be registered
+     * again, in as many turns as pubsub_register_room wants. */
+    void (*on_register_all)(void *ctx);
+    /* A claim is about to be sent (again). False: nobody waits for it any more, and nothing more is heard of it. */
+    bool (*on_claim_due)(void *ctx, void *claim);
+    /* The end of a claim. False: nobody waits for it any more, and the identity goes away at once. */
+    bool (*on_claimed)(void *ctx, void *claim, const struct identity_claimed *r);
 };
 
 /* `worker` is its number in the process, for logs and the name of its Redis clients; `data` goes to the callbacks. The
  * config and the hub outlive the pubsub. Connects at once; nothing is called back from within. */
 struct pubsub *pubsub_create(struct st_h2o_context_t *ctx, const struct config *config, struct hub *hub,
                              const struct pubsub_callbacks *callbacks, void *data, unsigned worker);
-/* The first step of the end: gives up the node's lease, so that the cluster's counts forget it at once, answers every
+/* The first step of the end, once pubsub_settled or for want of time: gives up the node's lease, so that the cluster's
+ * counts forget it at once, answers every
  * pending publish (503 draining, or 504 if it was sent) and closes the connections. Publishes that still come are
  * answered 503 by pubsub_turn. No news from here on. */
 void pubsub_close(struct pubsub *p);
@@ -124,6 +153,7 @@ enum publish_status {
 struct publish_result {
     struct position id;
     uint64_t receivers; /* workers that the event reached */
+    bool unknown;       /* it was for a connection that does not exist: neither published nor kept, id is 0-0 */
 };
 
 struct publish_request {
@@ -170,6 +200,20 @@ struct pubsub_totals {
     bool stale;
 };
 void pubsub_totals(struct pubsub *p, void (*cb)(void *data, struct pubsub_totals totals), void *data);
+
+/* Identities: which connections there are, in the whole cluster. What is said in a turn goes out at its end, before the
+ * turn's read of the head, in batches; what a broken connection leaves open is said again. Everything is copied. */
+/* Makes a connection known; then on_registered, or on_superseded with a gen above its own. */
+void pubsub_register(struct pubsub *p, const struct identity *i);
+/* Whether Redis keeps up with more registrations: of those that on_register_all asks for. */
+bool pubsub_register_room(const struct pubsub *p);
+/* Takes over the identity `claimed`, if it is there or away and of the same user; else registers i->id. `claim` goes to
+ * the callbacks; it outlives the pubsub or its last callback. */
+void pubsub_claim(struct pubsub *p, struct str claimed, const struct identity *i, void *claim);
+/* The connection has ended: for some minutes its identity can be resumed. Only id, user and gen are looked at. */
+void pubsub_unregister(struct pubsub *p, const struct identity *i);
+/* False while Redis has yet to hear of a connection's end, and can be reached. */
+bool pubsub_settled(const struct pubsub *p);
 
 /* The publishing script with its arguments explained, for `belfry script`. */
 struct str pubsub_script_text(void);

@@ -3,74 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "core/envelope.h"
-#include "pubsub/script_call.h"
-
-/* A call in the making. The arguments stand in `bytes` one after the other, so their lengths are enough to find them
- * again once it no longer moves. */
-struct builder {
-    struct script_call *call;
-    struct str prefix;
-    size_t cap;
-    size_t begun; /* where the argument at hand begins in bytes */
-};
-
-static void arg_end(struct builder *b)
-{
-    struct script_call *c = b->call;
-
-    if ((size_t)c->argc == b->cap) {
-        b->cap = b->cap != 0 ? b->cap * 2 : 32;
-        c->argvlen = mem_realloc(c->argvlen, b->cap * sizeof(*c->argvlen));
-    }
-    c->argvlen[c->argc++] = c->bytes.n - b->begun;
-    b->begun = c->bytes.n;
-}
-
-static void arg_str(struct builder *b, struct str s)
-{
-    buf_append(&b->call->bytes, s);
-    arg_end(b);
-}
-
-static void arg_u64(struct builder *b, uint64_t v)
-{
-    buf_printf(&b->call->bytes, "%llu", (unsigned long long)v);
-    arg_end(b);
-}
-
-static void arg_key(struct builder *b, const char *name, struct str id)
-{
-    buf_append(&b->call->bytes, b->prefix);
-    buf_append(&b->call->bytes, str_of(name));
-    buf_append(&b->call->bytes, id);
-    arg_end(b);
-}
-
-static void builder_begin(struct builder *b, struct script_call *c, enum script script, struct str prefix, size_t keys)
-{
-    *c = (struct script_call){.script = script};
-    *b = (struct builder){.call = c, .prefix = prefix};
-    arg_end(b); /* EVALSHA and the SHA-1: their places */
-    arg_end(b);
-    arg_u64(b, keys);
-}
-
-static void builder_end(struct builder *b)
-{
-    struct script_call *c = b->call;
-    const char *p = c->bytes.p;
-    struct str sha1 = script_sha1(c->script);
-
-    c->argv = mem_alloc((size_t)c->argc * sizeof(*c->argv));
-    c->argv[0] = "EVALSHA";
-    c->argvlen[0] = strlen(c->argv[0]);
-    c->argv[1] = sha1.p;
-    c->argvlen[1] = sha1.n;
-    for (int i = 2; i < c->argc; i++) {
-        c->argv[i] = p;
-        p += c->argvlen[i];
-    }
-}
+#include "pubsub/script_builder.h"
 
 void script_call_free(struct script_call *c)
 {
@@ -140,21 +73,21 @@ void script_idem_of_own(struct script_idem *i, const uint8_t random[16])
 }
 
 /* KEYS 1 to 4 of the scripts that common.lua stands in front of. */
-static void common_keys(struct builder *b)
+static void common_keys(struct script_builder *b)
 {
-    arg_key(b, "head", STR_NONE);
-    arg_key(b, "epochs", STR_NONE);
-    arg_key(b, "minutes", STR_NONE);
-    arg_key(b, "log:broadcast", STR_NONE);
+    builder_key(b, "head", STR_NONE);
+    builder_key(b, "epochs", STR_NONE);
+    builder_key(b, "minutes", STR_NONE);
+    builder_key(b, "log:broadcast", STR_NONE);
 }
 
 /* ARGV 1 to 4 of them. */
-static void common_arguments(struct builder *b, uint64_t seen_epoch, const struct script_settings *s)
+static void common_arguments(struct script_builder *b, uint64_t seen_epoch, const struct script_settings *s)
 {
-    arg_u64(b, seen_epoch);
-    arg_u64(b, s->replay_events);
-    arg_u64(b, s->replay_user_events);
-    arg_u64(b, s->replay_ttl_ms);
+    builder_u64(b, seen_epoch);
+    builder_u64(b, s->replay_events);
+    builder_u64(b, s->replay_user_events);
+    builder_u64(b, s->replay_ttl_ms);
 }
 
 static size_t audience_key_count(const struct audience *a)
@@ -170,58 +103,58 @@ static size_t audience_key_count(const struct audience *a)
     return 0;
 }
 
-static void audience_keys(struct builder *b, const struct audience *a)
+static void audience_keys(struct script_builder *b, const struct audience *a)
 {
     if (a->kind == AUDIENCE_CONNECTION) {
-        arg_key(b, "log:conn:", a->ids[0]);
-        arg_key(b, "away:", a->ids[0]);
+        builder_key(b, "log:conn:", a->ids[0]);
+        builder_key(b, "away:", a->ids[0]);
     }
     for (size_t i = 0; a->kind == AUDIENCE_USERS && i < a->count; i++)
-        arg_key(b, "log:user:", a->ids[i]);
+        builder_key(b, "log:user:", a->ids[i]);
 }
 
-static void audience_arguments(struct builder *b, const struct audience *a)
+static void audience_arguments(struct script_builder *b, const struct audience *a)
 {
     if (a->kind == AUDIENCE_BROADCAST) {
-        arg_u64(b, 1);
-        arg_str(b, STR_LIT("broadcast"));
-        arg_str(b, STR_LIT(""));
+        builder_u64(b, 1);
+        builder_str(b, STR_LIT("broadcast"));
+        builder_str(b, STR_LIT(""));
         return;
     }
-    arg_u64(b, a->count);
+    builder_u64(b, a->count);
     for (size_t i = 0; i < a->count; i++) {
-        arg_str(b, a->kind == AUDIENCE_USERS ? STR_LIT("user") : STR_LIT("connection"));
-        arg_str(b, a->ids[i]);
+        builder_str(b, a->kind == AUDIENCE_USERS ? STR_LIT("user") : STR_LIT("connection"));
+        builder_str(b, a->ids[i]);
     }
 }
 
-static void event_arguments(struct builder *b, const struct publication *e, const struct script_publish *p)
+static void event_arguments(struct script_builder *b, const struct publication *e, const struct script_publish *p)
 {
     envelope_head(&b->call->bytes, e->type);
-    arg_end(b);
+    builder_end_argument(b);
     envelope_tail(&b->call->bytes, p->now_ms, p->traceparent, e->data);
-    arg_end(b);
-    arg_u64(b, e->replay ? 1 : 0);
+    builder_end_argument(b);
+    builder_u64(b, e->replay ? 1 : 0);
     audience_arguments(b, &e->audience);
 }
 
 void script_publish_build(struct script_call *c, const struct script_settings *s, const struct script_publish *p)
 {
-    struct builder b;
+    struct script_builder b;
     size_t keys = 6;
 
     for (size_t i = 0; i < p->n; i++)
         keys += audience_key_count(&p->events[i].audience);
     builder_begin(&b, c, SCRIPT_PUBLISH, s->prefix, keys);
     common_keys(&b);
-    arg_key(&b, "conns", STR_NONE);
-    arg_key(&b, "idem:", p->idem != NULL ? (struct str){p->idem->name, p->idem->name_len} : STR_LIT("-"));
+    builder_key(&b, "conns", STR_NONE);
+    builder_key(&b, "idem:", p->idem != NULL ? (struct str){p->idem->name, p->idem->name_len} : STR_LIT("-"));
     for (size_t i = 0; i < p->n; i++)
         audience_keys(&b, &p->events[i].audience);
     common_arguments(&b, p->seen_epoch, s);
-    arg_str(&b, p->idem != NULL ? (struct str){p->idem->fingerprint, SCRIPT_FINGERPRINT_LEN} : STR_LIT(""));
-    arg_u64(&b, p->idem != NULL ? p->idem->ttl_ms : 0);
-    arg_u64(&b, p->n);
+    builder_str(&b, p->idem != NULL ? (struct str){p->idem->fingerprint, SCRIPT_FINGERPRINT_LEN} : STR_LIT(""));
+    builder_u64(&b, p->idem != NULL ? p->idem->ttl_ms : 0);
+    builder_u64(&b, p->n);
     for (size_t i = 0; i < p->n; i++)
         event_arguments(&b, &p->events[i], p);
     builder_end(&b);
@@ -229,66 +162,66 @@ void script_publish_build(struct script_call *c, const struct script_settings *s
 
 void script_canary_build(struct script_call *c, const struct script_settings *s, const struct script_canary *canary)
 {
-    struct builder b;
+    struct script_builder b;
 
     builder_begin(&b, c, SCRIPT_CANARY, s->prefix, 6);
     common_keys(&b);
-    arg_key(&b, "nodes", STR_NONE);
-    arg_key(&b, "node:", canary->node);
+    builder_key(&b, "nodes", STR_NONE);
+    builder_key(&b, "node:", canary->node);
     common_arguments(&b, canary->seen_epoch, s);
-    arg_str(&b, canary->node);
-    arg_str(&b, canary->nonce);
-    arg_u64(&b, canary->lease_ms);
-    arg_str(&b, STR_LIT("local"));
-    arg_u64(&b, canary->local);
-    arg_str(&b, STR_LIT("dead"));
-    arg_u64(&b, canary->dead);
-    arg_str(&b, STR_LIT("since"));
-    arg_u64(&b, canary->since_ms);
+    builder_str(&b, canary->node);
+    builder_str(&b, canary->nonce);
+    builder_u64(&b, canary->lease_ms);
+    builder_str(&b, STR_LIT("local"));
+    builder_u64(&b, canary->local);
+    builder_str(&b, STR_LIT("dead"));
+    builder_u64(&b, canary->dead);
+    builder_str(&b, STR_LIT("since"));
+    builder_u64(&b, canary->since_ms);
     builder_end(&b);
 }
 
 void script_totals_build(struct script_call *c, const struct script_settings *s)
 {
-    struct builder b;
+    struct script_builder b;
 
     builder_begin(&b, c, SCRIPT_TOTALS, s->prefix, 1);
-    arg_key(&b, "nodes", STR_NONE);
-    arg_key(&b, "node:", STR_NONE);
+    builder_key(&b, "nodes", STR_NONE);
+    builder_key(&b, "node:", STR_NONE);
     builder_end(&b);
 }
 
 void script_erase_build(struct script_call *c, const struct script_settings *s, uint64_t seen_epoch, struct str user)
 {
-    struct builder b;
+    struct script_builder b;
 
     builder_begin(&b, c, SCRIPT_ERASE, s->prefix, 5);
     common_keys(&b);
-    arg_key(&b, "log:user:", user);
+    builder_key(&b, "log:user:", user);
     common_arguments(&b, seen_epoch, s);
     builder_end(&b);
 }
 
-static void arg_position(struct builder *b, struct position p)
+static void arg_position(struct script_builder *b, struct position p)
 {
     char text[POSITION_MAX];
 
     p.n = 0;
-    arg_str(b, (struct str){text, position_format(text, p)});
+    builder_str(b, (struct str){text, position_format(text, p)});
 }
 
 void script_cursors_build(struct script_call *c, const struct script_settings *s, const struct script_cursor *cursors,
                           size_t n)
 {
-    struct builder b;
+    struct script_builder b;
 
     builder_begin(&b, c, SCRIPT_CURSORS, s->prefix, 1 + n);
-    arg_key(&b, "head", STR_NONE);
+    builder_key(&b, "head", STR_NONE);
     for (size_t i = 0; i < n; i++)
-        arg_key(&b, "cursor:", cursors[i].user);
-    arg_u64(&b, s->replay_ttl_ms + SCRIPT_LINGER_MS);
+        builder_key(&b, "cursor:", cursors[i].user);
+    builder_u64(&b, s->replay_ttl_ms + SCRIPT_LINGER_MS);
     for (size_t i = 0; i < n; i++) {
-        arg_str(&b, cursors[i].name);
+        builder_str(&b, cursors[i].name);
         arg_position(&b, cursors[i].at);
     }
     builder_end(&b);

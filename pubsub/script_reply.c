@@ -43,6 +43,14 @@ static bool read_status(const redisReply *r, enum script_publish_status *out)
     return false;
 }
 
+/* Receivers of -1: there was nobody it could be meant for. */
+static bool read_result(const redisReply *id, const redisReply *receivers, struct publish_result *out)
+{
+    *out = (struct publish_result){0};
+    out->unknown = receivers->type == REDIS_REPLY_INTEGER && receivers->integer == -1;
+    return read_id(id, &out->id) && (out->unknown || read_number(receivers, &out->receivers));
+}
+
 int script_publish_parse(const redisReply *r, size_t n, struct script_publish_reply *out,
                          struct publish_result *results)
 {
@@ -55,11 +63,24 @@ int script_publish_parse(const redisReply *r, size_t n, struct script_publish_re
     if (!is_array(r, 3 + 2 * n))
         return -1;
     for (size_t i = 0; i < n; i++) {
-        if (!read_id(r->element[3 + 2 * i], &results[i].id) ||
-            !read_number(r->element[4 + 2 * i], &results[i].receivers))
+        if (!read_result(r->element[3 + 2 * i], r->element[4 + 2 * i], &results[i]))
             return -1;
     }
     return 0;
+}
+
+/* Empty: there is none. */
+static bool read_ended(const redisReply *r, struct script_canary_reply *out)
+{
+    struct str id = text_of(r);
+
+    if (id.p != NULL && id.n == 0)
+        return true;
+    if (!random_id_valid(id))
+        return false;
+    out->points_at_ended = true;
+    memcpy(out->ended, id.p, RANDOM_ID_LEN);
+    return true;
 }
 
 int script_canary_parse(const redisReply *r, struct script_canary_reply *out)
@@ -67,12 +88,12 @@ int script_canary_parse(const redisReply *r, struct script_canary_reply *out)
     uint64_t existed;
 
     *out = (struct script_canary_reply){0};
-    if (!is_array(r, 5) || !read_number(r->element[0], &out->head.epoch) ||
+    if (!is_array(r, 6) || !read_number(r->element[0], &out->head.epoch) ||
         !read_number(r->element[1], &out->head.seq) || !read_number(r->element[2], &out->floor) ||
         !read_id(r->element[3], &out->oldest) || !read_number(r->element[4], &existed))
         return -1;
     out->lease_existed = existed != 0;
-    return 0;
+    return read_ended(r->element[5], out) ? 0 : -1;
 }
 
 int script_canary_message_parse(struct str payload, struct position *head, struct str *nonce)

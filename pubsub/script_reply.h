@@ -3,6 +3,7 @@
 #define PUBSUB_SCRIPT_REPLY_H
 
 #include "core/position.h"
+#include "core/random_id.h"
 #include "pubsub/pubsub.h"
 
 struct redisReply;
@@ -23,6 +24,8 @@ struct script_canary_reply {
     uint64_t floor;         /* the last seq that may be gone */
     struct position oldest; /* the oldest broadcast in the log; 0-0 if there is none */
     bool lease_existed;     /* false: the node's lease had expired, everything has to be registered again */
+    bool points_at_ended;   /* a node whose lease has ended, for the caller to reap: */
+    char ended[RANDOM_ID_LEN];
 };
 int script_canary_parse(const struct redisReply *r, struct script_canary_reply *out) MUST_CHECK;
 /* The canary's message on the node's channel, `canary <position> <nonce>`. 0, or -1 if it is none. */

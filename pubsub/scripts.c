@@ -12,6 +12,10 @@ EMBED(canary_lua, "pubsub/canary.lua");
 EMBED(totals_lua, "pubsub/totals.lua");
 EMBED(erase_lua, "pubsub/erase.lua");
 EMBED(cursors_lua, "pubsub/cursors.lua");
+EMBED(identity_lua, "pubsub/identity.lua");
+EMBED(register_lua, "pubsub/register.lua");
+EMBED(leave_lua, "pubsub/leave.lua");
+EMBED(reap_lua, "pubsub/reap.lua");
 
 static struct {
     struct buf text;
@@ -37,19 +41,22 @@ static void scripts_hash(struct str text, char hex[SCRIPT_SHA1_LEN])
     }
 }
 
+static void scripts_join(enum script s, struct str shared, struct str own)
+{
+    buf_append(&scripts[s].text, shared);
+    buf_append(&scripts[s].text, own);
+}
+
 static void scripts_make(void)
 {
-    struct buf *publish = &scripts[SCRIPT_PUBLISH].text, *canary = &scripts[SCRIPT_CANARY].text;
-    struct buf *erase = &scripts[SCRIPT_ERASE].text;
-
-    buf_append(publish, PART(publish_usage_lua));
-    buf_append(publish, PART(common_lua));
-    buf_append(publish, PART(publish_lua));
-    buf_append(canary, PART(common_lua));
-    buf_append(canary, PART(canary_lua));
+    buf_append(&scripts[SCRIPT_PUBLISH].text, PART(publish_usage_lua));
+    scripts_join(SCRIPT_PUBLISH, PART(common_lua), PART(publish_lua));
+    scripts_join(SCRIPT_CANARY, PART(common_lua), PART(canary_lua));
+    scripts_join(SCRIPT_REGISTER, PART(identity_lua), PART(register_lua));
+    scripts_join(SCRIPT_LEAVE, PART(identity_lua), PART(leave_lua));
+    scripts_join(SCRIPT_REAP, PART(identity_lua), PART(reap_lua));
     buf_append(&scripts[SCRIPT_TOTALS].text, PART(totals_lua));
-    buf_append(erase, PART(common_lua));
-    buf_append(erase, PART(erase_lua));
+    scripts_join(SCRIPT_ERASE, PART(common_lua), PART(erase_lua));
     buf_append(&scripts[SCRIPT_CURSORS].text, PART(cursors_lua));
     for (int s = 0; s < SCRIPT_COUNT; s++)
         scripts_hash(buf_str(&scripts[s].text), scripts[s].sha1);

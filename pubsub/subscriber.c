@@ -255,6 +255,7 @@ static void on_confirmed(struct pubsub *p, struct str name)
         gap_subscribed(p);
     } else if (is_node_channel(p, name)) {
         canary_want(p);
+        identity_subscribed(p);
     } else {
         struct hub_channel *c = channel_of(p, name);
         if (c == NULL || c->replies_due == 0 || --c->replies_due != 0)
@@ -267,7 +268,8 @@ static void on_confirmed(struct pubsub *p, struct str name)
 static void on_payload(struct pubsub *p, struct str name, struct str payload)
 {
     if (is_node_channel(p, name)) {
-        canary_heard(p, payload);
+        if (!identity_heard(p, payload))
+            canary_heard(p, payload);
         return;
     }
     bool broadcast = str_eq(name, STR_LIT("broadcast"));

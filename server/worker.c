@@ -21,6 +21,8 @@
 /* How long connections that were accepted last may take to bring their request. */
 #define LAST_REQUEST_MS 300
 #define CUT_MS 200
+/* How long the end waits for Redis to hear of all connections that have ended. */
+#define SETTLE_MS 2000
 
 struct acceptor {
     h2o_accept_ctx_t ctx;
@@ -311,10 +313,23 @@ static void await_requests(struct worker *w)
     }
 }
 
+/* So that their identities can be resumed elsewhere at once; what is not said within the time the others reap. */
+static void await_settled(struct worker *w)
+{
+    uint64_t until_ms = clock_monotonic_ms() + SETTLE_MS;
+    pubsub_turn(w->pubsub);
+    while (!pubsub_settled(w->pubsub) && clock_monotonic_ms() < until_ms) {
+        h2o_timeout__do_post_callback(w->ctx.loop);
+        h2o_evloop_run(w->ctx.loop, 10);
+        pubsub_turn(w->pubsub);
+    }
+}
+
 /* pubsub_close answers whoever waited for Redis: a moment for the answers to go out, then the cut. */
 static void parts_destroy(struct worker *w)
 {
     edge_cut(w->edge);
+    await_settled(w);
     pubsub_close(w->pubsub);
     await_requests(w);
     shut_http(w, SHUT_RDWR);

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import time
 
 import pytest
@@ -14,6 +15,9 @@ TEXTS = {name: "".join((ROOT / "pubsub" / f"{part}.lua").read_text() for part in
     "totals": ["totals"],
     "erase": ["common", "erase"],
     "cursors": ["cursors"],
+    "register": ["identity", "register"],
+    "leave": ["identity", "leave"],
+    "reap": ["identity", "reap"],
 }.items()}
 HEAD = ' {"type":"notification","event_id":"'
 TAIL = '","timestamp":"2025-11-08T22:00:00.123Z","data":{"title":"Hello","message":"%s"}}'
@@ -75,6 +79,39 @@ class Scripts:
         keys = [self.key("head"), *(self.key("cursor:" + user) for user, _, _ in cursors)]
         argv = [lives, *(part for _, name, position in cursors for part in (name, position))]
         return self.client.eval(TEXTS["cursors"], len(keys), *keys, *argv)
+
+    def entry_head(self, user, node):
+        return f'{{"user":{json.dumps(user)},"node":"{node}","gen":'
+
+    def register(self, *entries, node="n1"):
+        """Each entry is (id, gen, user) or, to claim, (id, claimed, user); returns a list of (status, gen)."""
+        keys = [self.key(k) for k in ("conns", "nodes", "node:" + node)]
+        argv = [node, DAY + 60 * MINUTE]
+        for name, what, user in entries:
+            claimed, gen = (what, 0) if isinstance(what, str) else ("", what)
+            about = claimed or name
+            keys += [self.key(k) for k in ("away:" + about, "log:conn:" + about, f"user:{user}:conns")]
+            argv += [claimed, name, gen, user, self.entry_head(user, node), ',"address":null}']
+        reply = self.client.eval(TEXTS["register"], len(keys), *keys, *argv)
+        return list(zip(reply[::2], reply[1::2]))
+
+    def leave(self, *entries, node="n1", away=300_000):
+        """Each entry is (id, gen, user); returns how many went away."""
+        keys, argv = [self.key("conns")], [node, away]
+        for name, gen, user in entries:
+            keys += [self.key(k) for k in ("away:" + name, "log:conn:" + name, f"user:{user}:conns")]
+            argv += [name, gen]
+        return self.client.eval(TEXTS["leave"], len(keys), *keys, *argv)
+
+    def reap(self, node, cursor="0", count=500):
+        keys = [self.key(k) for k in ("conns", "nodes", "node:" + node)]
+        return self.client.eval(TEXTS["reap"], 3, *keys, node, cursor, count, 300_000, 30_000)
+
+    def identity(self, name):
+        """Where an identity stands: ("here" or "away", entry), or None."""
+        here, away = self.client.hget(self.key("conns"), name), self.client.get(self.key("away:" + name))
+        assert not (here and away)
+        return ("here", json.loads(here)) if here else ("away", json.loads(away)) if away else None
 
     def head(self):
         return self.client.hgetall(self.key("head"))

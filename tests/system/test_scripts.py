@@ -28,6 +28,7 @@ def test_the_first_event_opens_an_epoch_and_ids_count_on(scripts):
 def test_channel_and_log_carry_the_same_envelope_with_its_id(scripts):
     with listening(scripts, "broadcast", "user:a", "connection:c") as messages:
         one = scripts.publish("broadcast", ("user", "a"), text="both")
+        scripts.register(("c", 1, "a"))
         two = scripts.publish(("connection", "c"), text="direct")
         received = messages(3)
     assert [channel for channel, _ in received] == ["broadcast", "user:a", "connection:c"]
@@ -36,7 +37,7 @@ def test_channel_and_log_carry_the_same_envelope_with_its_id(scripts):
     assert json.loads(payload)["event_id"] == one
     assert received[2][1] == HEAD + two + TAIL % "direct"
     assert scripts.log() == [(one, {"payload": payload, "prev": "0-0"})] == scripts.log("user:a")
-    assert not scripts.client.exists(scripts.key("log:conn:c"))
+    assert scripts.log("conn:c") == [(two, {"payload": received[2][1], "prev": "0-0"})]
 
 
 def test_each_entry_names_the_one_before_it_in_its_log(scripts):
@@ -57,7 +58,7 @@ def test_an_event_that_is_not_kept_takes_a_seq_and_leaves_the_logs_alone(scripts
 
 
 def test_the_first_event_ever_may_be_one_that_is_not_kept(scripts):
-    assert seq_of(scripts.publish(("connection", "c"), replay=False)) == 1
+    assert seq_of(scripts.publish(("user", "a"), replay=False)) == 1
     assert scripts.head()["last"] == "0-0" and scripts.ids() == []
 
 
@@ -164,9 +165,9 @@ def test_a_forgotten_key_publishes_again(scripts):
 
 def test_the_first_canary_opens_the_epoch_and_comes_back_on_the_nodes_channel(scripts):
     with listening(scripts, "node:n1") as messages:
-        epoch, seq, floor, oldest, existed = scripts.canary(nonce="n once")
+        epoch, seq, floor, oldest, existed, ended = scripts.canary(nonce="n once")
         assert messages(1) == [("node:n1", f"canary {epoch}-0 n once")]
-    assert (seq, floor, oldest, existed) == (0, 0, "0-0", 0)
+    assert (seq, floor, oldest, existed, ended) == (0, 0, "0-0", 0, "")
     assert scripts.publish("broadcast") == f"{epoch}-1"
     assert scripts.canary()[:2] == [epoch, 1]
 
@@ -181,11 +182,12 @@ def test_a_canary_renews_the_lease_and_tells_whether_it_had_expired(scripts):
     assert scripts.canary()[4] == 0
 
 
-def test_a_canary_forgets_nodes_that_are_long_gone(scripts):
+def test_a_canary_points_one_worker_at_each_node_whose_lease_has_ended(scripts):
     now = time.time() * 1000
-    scripts.client.zadd(scripts.key("nodes"), {"gone": now - 8 * DAY, "dead": now - DAY})
-    scripts.canary()
-    assert scripts.client.zrange(scripts.key("nodes"), 0, -1) == ["dead", "n1"]
+    scripts.client.zadd(scripts.key("nodes"), {"gone": now - 8 * DAY, "dead": now - 1000, "alive": now + 20_000})
+    assert [scripts.canary(node)[5] for node in ("n1", "n2", "n1", "n2")] == ["gone", "dead", "", ""]
+    scripts.client.zadd(scripts.key("nodes"), {"dead": now - 1})
+    assert scripts.canary("n2")[5] == "dead"
 
 
 def test_a_canary_opens_an_epoch_above_the_greatest_seen(scripts):

@@ -101,7 +101,7 @@ def test_full_memory_refuses_events_and_lets_the_canary_live():
                 scripts.publish("broadcast", ("user", "a"), replay=replay)
         assert scripts.all_data() == before
         with listening(scripts, "node:n1") as messages:
-            assert scripts.canary(local=2)[1:] == [1, 1, "0-0", 1], "the floor goes on rising, which frees memory"
+            assert scripts.canary(local=2)[1:] == [1, 1, "0-0", 1, ""], "the floor goes on rising, which frees memory"
             assert len(messages(1)) == 1
         assert scripts.client.hget(scripts.key("node:n1"), "local") == "1"
         with pytest.raises(redis.ResponseError, match="command not allowed when used memory"):
@@ -150,8 +150,10 @@ def test_the_documented_access_rules_suffice_for_everything_that_the_scripts_do(
         client, admin = limited(s, user)
         scripts, all_powers = Scripts(client, "ws:"), Scripts(admin, "ws:")
         scripts.idem, scripts.fingerprint, scripts.remember = "k", "f", 60_000
-        first = scripts.publish("broadcast", ("user", "a"), ("connection", "c"))
-        scripts.call([("x", True, [("broadcast", ""), ("user", "a"), ("connection", "c")])])
+        all_powers.register(("c", 1, "a"), ("d", 1, "a"))
+        all_powers.leave(("d", 1, "a"))
+        first = scripts.publish("broadcast", ("user", "a"), ("connection", "c"), ("connection", "d"))
+        scripts.call([("x", True, [("broadcast", ""), ("user", "a"), ("connection", "c"), ("connection", "none")])])
         scripts.fingerprint = ""
         all_powers.settings = scripts.settings = [100, 100, 10 * MINUTE]
         # Each way of the scripts once: another epoch, a minute past, a clock gone back, a log that refuses, a failure.
@@ -172,6 +174,11 @@ def test_the_documented_access_rules_suffice_for_everything_that_the_scripts_do(
             all_powers.settings = scripts.settings = [100, 100, 10 * MINUTE]
             scripts.canary()
             assert scripts.totals()[2] == 1
+            scripts.register(("c", 1, "a"))
+            scripts.register(("f", "c", "a"), node="n2")
+            assert scripts.leave(("c", 2, "a"), node="n2") == 1
+            scripts.register(("e", 1, "a"), node="n2")
+            assert scripts.reap("n2")[1] == 1
         # Python's client announces itself where it may, and goes on where it may not.
         assert not [entry for entry in admin.acl_log() if entry["object"].split("|")[0] != "client"]
 

@@ -66,7 +66,7 @@ def test_a_lost_head_starts_above_all_that_the_logs_still_tell(scripts):
 def test_a_canary_after_a_lost_head_drops_what_can_no_longer_be_judged(scripts):
     first = scripts.publish("broadcast")
     scripts.client.delete(scripts.key("head"))
-    epoch, seq, floor, oldest, _ = scripts.canary()
+    epoch, seq, floor, oldest, _, _ = scripts.canary()
     assert seq == floor == 2 and oldest == "0-0" and scripts.ids() == []
     assert scripts.publish("broadcast") == f"{epoch}-3"
     assert scripts.prevs() == [first]

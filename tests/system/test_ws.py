@@ -374,12 +374,3 @@ async def test_nothing_acknowledged_means_live(shared, token):
     async with await Client.connect(shared, token(user()), query="last_event_id=acked") as client:
         welcome = await client.welcome()
         assert welcome["data"]["recovering"] is False and welcome["event_id"] != "0-0"
-
-
-async def test_a_connection_id_is_not_resumed_yet(shared, token):
-    me = user()
-    async with await Client.connect(shared, token(me)) as client:
-        old = (await client.welcome())["data"]["connection_id"]
-        async with await Client.connect(shared, token(me), query=f"connection_id={old}") as again:
-            data = (await again.welcome())["data"]
-            assert data["resumed"] is False and data["connection_id"] not in ("", old)

@@ -261,7 +261,7 @@ static void fake_canary(struct redis_conn *c, const struct fake_command *f, stru
     (void)c;
     fake_open_epoch();
     fake.canaries++;
-    buf_printf(out, "*5\r\n:%llu\r\n:%llu\r\n:%llu\r\n$3\r\n0-0\r\n:1\r\n", FAKE_PARTS(fake.history.head),
+    buf_printf(out, "*6\r\n:%llu\r\n:%llu\r\n:%llu\r\n$3\r\n0-0\r\n:1\r\n$0\r\n\r\n", FAKE_PARTS(fake.history.head),
                (unsigned long long)fake.history.floor);
     snprintf(message, sizeof(message), "canary " FAKE_ID " %s", FAKE_PARTS(fake.history.head), f->argv[14]);
     if (fake.conns[1] != NULL && fake.conns[1]->node)

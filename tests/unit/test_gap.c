@@ -67,8 +67,20 @@ static void on_tape_restart(void *ctx, struct position lost)
     tape_restart(&w->tape, lost);
 }
 
+static void on_register_all(void *ctx)
+{
+    (void)ctx; /* this worker holds no connection */
+}
+
 static const struct pubsub_callbacks callbacks = {
-    on_broadcast, on_targeted, on_mark, on_channel_ready, on_gap, on_history, on_tape_restart,
+    .on_broadcast = on_broadcast,
+    .on_targeted = on_targeted,
+    .on_mark = on_mark,
+    .on_channel_ready = on_channel_ready,
+    .on_gap = on_gap,
+    .on_history = on_history,
+    .on_tape_restart = on_tape_restart,
+    .on_register_all = on_register_all,
 };
 
 static void world_init(struct world *w, size_t tape_bytes)

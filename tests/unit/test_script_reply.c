@@ -111,15 +111,21 @@ static void a_canary_reply_is_read(void **state)
 {
     struct script_canary_reply out;
 
-    assert_int_equal(parse_canary("*5\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-8\r\n:1\r\n", &out), 0);
+    assert_int_equal(parse_canary("*6\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-8\r\n:1\r\n$0\r\n\r\n", &out), 0);
     assert_true(out.head.epoch == 9 && out.head.seq == 50 && out.floor == 7 && out.lease_existed);
     assert_true(out.oldest.epoch == 8 && out.oldest.seq == 8);
-    assert_int_equal(parse_canary("*5\r\n:9\r\n:0\r\n:0\r\n$3\r\n0-0\r\n:0\r\n", &out), 0);
+    assert_false(out.points_at_ended);
+    assert_int_equal(parse_canary("*6\r\n:9\r\n:0\r\n:0\r\n$3\r\n0-0\r\n:0\r\n$22\r\nabcdefghijklmnopqrstuv\r\n", &out),
+                     0);
     assert_false(out.lease_existed);
     assert_true(out.oldest.epoch == 0 && out.oldest.seq == 0);
-    assert_int_equal(parse_canary("*4\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-8\r\n", &out), -1);
-    assert_int_equal(parse_canary("*5\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-x\r\n:1\r\n", &out), -1);
-    assert_int_equal(parse_canary("*5\r\n:9\r\n:50\r\n:-7\r\n$3\r\n8-8\r\n:1\r\n", &out), -1);
+    assert_true(out.points_at_ended);
+    assert_memory_equal(out.ended, "abcdefghijklmnopqrstuv", RANDOM_ID_LEN);
+    assert_int_equal(parse_canary("*5\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-8\r\n:1\r\n", &out), -1);
+    assert_int_equal(parse_canary("*6\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-x\r\n:1\r\n$0\r\n\r\n", &out), -1);
+    assert_int_equal(parse_canary("*6\r\n:9\r\n:50\r\n:-7\r\n$3\r\n8-8\r\n:1\r\n$0\r\n\r\n", &out), -1);
+    assert_int_equal(parse_canary("*6\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-8\r\n:1\r\n$5\r\nshort\r\n", &out), -1);
+    assert_int_equal(parse_canary("*6\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-8\r\n:1\r\n:7\r\n", &out), -1);
     assert_int_equal(parse_canary("+OK\r\n", &out), -1);
 }
 

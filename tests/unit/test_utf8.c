@@ -125,6 +125,34 @@ static void it_fails_at_the_first_byte_that_cannot_be_right(void **state)
     assert_false(utf8_feed(&u, "\x90", 1)); /* two bytes before the end of the character */
 }
 
+static void expect_clean(struct str in, size_t max, struct str expected)
+{
+    char out[64];
+    size_t n = utf8_clean(out, max, in);
+
+    if (!str_eq((struct str){out, n}, expected))
+        fail_msg("%.*s, not %.*s", (int)n, out, (int)expected.n, expected.p);
+    assert_true(utf8_valid((struct str){out, n}));
+}
+
+static void any_bytes_can_be_shown(void **state)
+{
+    expect_clean(STR_LIT("Agent/1 (\xc3\xbc \xe2\x82\xac \xf0\x9f\x94\x94)"), 64,
+                 STR_LIT("Agent/1 (\xc3\xbc \xe2\x82\xac \xf0\x9f\x94\x94)"));
+    expect_clean(STR_LIT("a\tb\x7f"
+                         "c\xc2\x85"
+                         "d\0e"),
+                 64, STR_LIT("a?b?c?d?e"));
+    expect_clean(STR_LIT("\xfc"
+                         "ber \xc3"),
+                 64, STR_LIT("?ber ?"));
+    expect_clean(STR_LIT("\xed\xa0\x80\xc0\x80\xe2\x82"), 64, STR_LIT("???????"));
+    expect_clean(STR_LIT("ab\xe2\x82\xac"), 4, STR_LIT("ab"));
+    expect_clean(STR_LIT("ab\xe2\x82\xac"), 5, STR_LIT("ab\xe2\x82\xac"));
+    expect_clean(STR_LIT("abc"), 0, STR_LIT(""));
+    expect_clean(STR_NONE, 64, STR_LIT(""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +163,7 @@ int main(void)
         cmocka_unit_test(stray_and_missing_continuations_are_refused),
         cmocka_unit_test(every_code_point_is_judged_by_its_value),
         cmocka_unit_test(it_fails_at_the_first_byte_that_cannot_be_right),
+        cmocka_unit_test(any_bytes_can_be_shown),
     };
 
     return cmocka_run_group_tests_name("utf8", tests, NULL, NULL);
