@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/config.h"
+#include "core/metrics.h"
 #include "server/commands.h"
 
 static int run_serve(int argc, char **argv)
@@ -40,6 +41,14 @@ static int run_markdown(int argc, char **argv)
     return print(&text);
 }
 
+static int run_metrics_markdown(int argc, char **argv)
+{
+    struct buf text = {0};
+
+    metrics_markdown(&text);
+    return print(&text);
+}
+
 static int run_help(int argc, char **argv);
 
 static const struct command {
@@ -57,7 +66,8 @@ static const struct command {
     {"--help", run_help, false, "this text"},
     {"-h", run_help, false, NULL},
     {"--version", run_version, false, "the version"},
-    {"--help-markdown", run_markdown, false, NULL}, /* what docs/configuration.md is made from */
+    {"--help-markdown", run_markdown, false, NULL},            /* what docs/configuration.md is made from */
+    {"--metrics-markdown", run_metrics_markdown, false, NULL}, /* and docs/metrics.md */
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -1,5 +1,6 @@
-/* Whether the process is ready for traffic. */
+/* Whether the process is ready for traffic, and whether it is alive. */
 #include "server/readiness.h"
+#include <inttypes.h>
 #include <stdio.h>
 
 enum {
@@ -15,6 +16,7 @@ void readiness_note(struct worker_readiness *w, const struct pubsub_state *state
         flags |= WAS_READY;
     if (!state->away && state->canary_age_ms > READINESS_CANARY_MS)
         flags |= CANARY_LATE;
+    atomic_store_explicit(&w->canary_age_ms, state->canary_age_ms, memory_order_relaxed);
     atomic_store_explicit(&w->flags, flags, memory_order_relaxed);
 }
 
@@ -27,10 +29,22 @@ static void fail(struct buf *failing, const char *what)
 
 static void fail_worker(struct buf *failing, unsigned worker, const char *what)
 {
-    char text[96];
+    char text[128];
 
     snprintf(text, sizeof(text), "worker %u: %s", worker, what);
     fail(failing, text);
+}
+
+static void fail_canary(struct buf *failing, unsigned worker, uint64_t age_ms)
+{
+    char text[96];
+
+    if (age_ms == UINT64_MAX)
+        snprintf(text, sizeof(text), "Redis answers, but events do not arrive: no canary has come back");
+    else
+        snprintf(text, sizeof(text),
+                 "Redis answers, but events do not arrive: the last canary came back %" PRIu64 " s ago", age_ms / 1000);
+    fail_worker(failing, worker, text);
 }
 
 bool readiness_report(const struct process_readiness *p, struct buf *out)
@@ -45,7 +59,7 @@ bool readiness_report(const struct process_readiness *p, struct buf *out)
         if ((flags & WAS_READY) == 0)
             fail_worker(&failing, i, "no subscription has been confirmed yet");
         else if ((flags & CANARY_LATE) != 0)
-            fail_worker(&failing, i, "Redis answers, but events do not arrive");
+            fail_canary(&failing, i, atomic_load_explicit(&p->workers[i].canary_age_ms, memory_order_relaxed));
     }
     ready = failing.n == 0;
     buf_printf(out, "{\"status\":\"%s\",\"workers\":%u", ready ? "ready" : "unready", p->n);
@@ -57,4 +71,28 @@ bool readiness_report(const struct process_readiness *p, struct buf *out)
     buf_append_char(out, '}');
     buf_free(&failing);
     return ready;
+}
+
+void liveness_note(struct worker_readiness *w, uint64_t now_ms)
+{
+    atomic_store_explicit(&w->turned_ms, now_ms, memory_order_relaxed);
+}
+
+bool liveness_report(const struct process_readiness *p, unsigned worker, struct buf *out)
+{
+    struct buf failing = {0};
+    uint64_t now_ms = atomic_load_explicit(&p->workers[worker].turned_ms, memory_order_relaxed);
+
+    for (unsigned i = 0; now_ms != UINT64_MAX && i < p->n; i++) {
+        uint64_t turned_ms = atomic_load_explicit(&p->workers[i].turned_ms, memory_order_relaxed);
+        if (turned_ms != 0 && now_ms > turned_ms && now_ms - turned_ms > LIVENESS_MS)
+            fail_worker(&failing, i, "its loop hangs");
+    }
+    bool alive = failing.n == 0;
+    if (alive)
+        buf_lit(out, "{\"status\":\"alive\"}");
+    else
+        buf_printf(out, "{\"status\":\"dead\",\"failing\":[%.*s]}", (int)failing.n, failing.p);
+    buf_free(&failing);
+    return alive;
 }

@@ -1,5 +1,6 @@
-/* Whether the process is ready for traffic (/readyz): every worker hears its events, and nobody has asked it to stop.
- * Workers note their state; whichever worker is asked reports on all. Atomics only. */
+/* Whether the process is ready for traffic (/readyz): every worker hears its events, and nobody has asked it to stop;
+ * and whether it is alive (/livez): every worker's loop turns. Workers note their state; whichever worker is asked
+ * reports on all. Atomics only. */
 #ifndef SERVER_READINESS_H
 #define SERVER_READINESS_H
 
@@ -12,6 +13,8 @@
 
 struct worker_readiness {
     _Atomic unsigned flags; /* see readiness.c; zero-initialised: starting */
+    _Atomic uint64_t canary_age_ms;
+    _Atomic uint64_t turned_ms; /* monotonic, when its loop last turned; 0: not begun, UINT64_MAX: it has ended */
 };
 
 struct process_readiness {
@@ -27,5 +30,15 @@ void readiness_note(struct worker_readiness *w, const struct pubsub_state *state
 /* True if the process is ready; *out is {"status":"ready","workers":2} or
  * {"status":"unready","workers":2,"failing":["…"]}. */
 bool readiness_report(const struct process_readiness *p, struct buf *out);
+
+/* A loop that has not turned for so long hangs. */
+#define LIVENESS_MS 10000
+
+/* From the worker's own thread, at least every 100 ms. now_ms UINT64_MAX: its loop has come to its end. */
+void liveness_note(struct worker_readiness *w, uint64_t now_ms);
+
+/* True unless a worker hangs; *out is {"status":"alive"} or {"status":"dead","failing":["…"]}. Redis plays no part.
+ * Asked by `worker`, whose own last turn is the clock: a process that was suspended as a whole is not dead. */
+bool liveness_report(const struct process_readiness *p, unsigned worker, struct buf *out);
 
 #endif

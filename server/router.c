@@ -57,7 +57,11 @@ void serve_demo(struct routed *r)
 
 void serve_livez(struct routed *r)
 {
-    respond(r->req, 200, "application/json", STR_LIT("{\"status\":\"alive\"}"));
+    struct buf body = {0};
+    bool alive = liveness_report(r->parts->readiness, r->parts->index, &body);
+
+    respond_json(r->req, alive ? 200 : 503, &body);
+    buf_free(&body);
 }
 
 void serve_readyz(struct routed *r)
@@ -71,11 +75,11 @@ void serve_readyz(struct routed *r)
 
 void serve_metrics(struct routed *r)
 {
-    respond_problem(r->req, &(struct problem){
-                                .status = 501,
-                                .slug = "not-built",
-                                .detail = STR_LIT("this version of belfry does not serve metrics yet"),
-                            });
+    struct buf body = {0};
+
+    metrics_page_write(r->parts->metrics, &body);
+    respond(r->req, 200, METRICS_CONTENT_TYPE, buf_str(&body));
+    buf_free(&body);
 }
 
 static void refuse_method(h2o_req_t *req, const struct buf *allow)

@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "core/config.h"
 #include "handlers/edge.h"
+#include "server/metrics_page.h"
 #include "server/readiness.h"
 #include "server/routes.h"
 
@@ -16,6 +17,8 @@ struct worker_parts {
     struct api *api;
     struct edge *edge;
     const struct process_readiness *readiness;
+    const struct metrics_page *metrics;
+    unsigned index; /* of the worker */
 };
 
 /* At start, before h2o_context_init: makes `host` serve one listener. Where API_LISTEN is unset, SURFACE_PUBLIC is

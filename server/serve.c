@@ -136,6 +136,13 @@ static void prepare_process(struct server *s)
     p->api.connections = &p->edge.connections;
     p->readiness.n = p->config->workers;
     p->readiness.workers = mem_zalloc(p->readiness.n * sizeof(*p->readiness.workers));
+    p->metrics = (struct metrics_page){
+        .workers = mem_zalloc(p->config->workers * sizeof(struct metrics)),
+        .n = p->config->workers,
+        .edge = &p->edge,
+        .readiness = &p->readiness,
+        .started_s = (double)clock_unix_ms() / 1000,
+    };
     configure_h2o(s);
 }
 
@@ -279,6 +286,7 @@ static void free_server(struct server *s)
     if (s->process.credentials != NULL)
         credentials_destroy(s->process.credentials);
     free(s->process.readiness.workers);
+    free(s->process.metrics.workers);
     if (s->reload != NULL)
         reload_destroy(s->reload);
     if (s->redis != NULL)

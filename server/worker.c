@@ -1,12 +1,14 @@
 /* The worker's thread: its loop turn reads as a table of contents (worker_turn). */
 #include "server/worker.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include "server/router.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <h2o/http1.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -14,6 +16,8 @@
 #define TICK_MS 50
 /* How often a worker looks over all its connections for its counts. */
 #define COUNT_MS 1000
+/* For how long the longest turn is remembered, at least. */
+#define LAG_MS 5000
 /* Without a free descriptor, how long the listeners rest. */
 #define ACCEPT_REST_MS 100
 /* Once the slots are over: how long clients may take to answer their close frame and requests to end. */
@@ -53,6 +57,8 @@ struct worker {
     struct pubsub *pubsub;
     struct api *api;
     struct worker_parts parts;
+    uint64_t started_ms, turn_ms, turn_before_ms;   /* of the thread, of this turn and of the one before */
+    uint64_t lag_ms, lag_before_ms, lag_at_ms;      /* longest turns: of the present LAG_MS, of those before */
     uint64_t tick_at_ms, count_at_ms, accept_at_ms; /* 0: accepting */
     uint64_t drain_by_ms, end_by_ms, shut_at_ms;    /* 0: not draining; not ending; nothing to shut */
     _Atomic bool ended;
@@ -78,6 +84,7 @@ static bool accept_one(struct acceptor *a)
         return false;
     }
     atomic_fetch_add_explicit(&p->edge.descriptors, 1, memory_order_relaxed);
+    metric_add(METRIC_ACCEPTED_TOTAL, 1);
     sock->on_close.cb = on_socket_closed;
     sock->on_close.data = p;
     h2o_accept(&a->ctx, sock);
@@ -258,6 +265,38 @@ void worker_stop(struct worker *w, bool hurry)
 /* --- the loop -------------------------------------------------------------------------------------------------------
  */
 
+/* The turn that ends here began when the loop was woken, by its clock, which is the wall's and may have been set since:
+ * a long turn is no longer than the time since the turn before began. */
+static void note_turn(struct worker *w)
+{
+    uint64_t now_ms = clock_unix_ms(), woken_ms = h2o_now(w->ctx.loop);
+    uint64_t turn_ms = now_ms > woken_ms ? now_ms - woken_ms : 0;
+    if (turn_ms > TICK_MS && turn_ms > clock_monotonic_ms() - w->turn_before_ms)
+        turn_ms = clock_monotonic_ms() - w->turn_before_ms;
+    w->turn_before_ms = w->turn_ms;
+    metric_observe_us(METRIC_LOOP_SECONDS, turn_ms * 1000);
+    if (turn_ms > w->lag_ms)
+        w->lag_ms = turn_ms;
+}
+
+static void note_lag(struct worker *w, uint64_t now_ms)
+{
+    metric_set(METRIC_LOOP_LAG_NOW, w->lag_ms > w->lag_before_ms ? w->lag_ms : w->lag_before_ms);
+    if (now_ms < w->lag_at_ms)
+        return;
+    w->lag_at_ms = now_ms + LAG_MS;
+    w->lag_before_ms = w->lag_ms;
+    w->lag_ms = 0;
+}
+
+static void note_redis(struct worker *w, const struct pubsub_state *state, uint64_t now_ms)
+{
+    bool heard = state->canary_age_ms != UINT64_MAX;
+    metric_set(METRIC_REDIS_UP_NOW, state->commands_connected);
+    metric_set(METRIC_PUBSUB_UP_NOW, state->subscriber_connected);
+    metric_set(METRIC_CANARY_AGE_NOW, heard ? state->canary_age_ms : now_ms - w->started_ms);
+}
+
 static void tick(struct worker *w, uint64_t now_ms)
 {
     w->tick_at_ms = now_ms + TICK_MS;
@@ -269,11 +308,14 @@ static void tick(struct worker *w, uint64_t now_ms)
         struct edge_counts counts = edge_counts(w->edge, now_ms);
         pubsub_set_counts(w->pubsub, counts.local, counts.dead);
         w->count_at_ms = now_ms + COUNT_MS;
+        note_lag(w, now_ms);
     }
     advance_stop(w, now_ms);
     pubsub_tick(w->pubsub, now_ms);
     struct pubsub_state state = pubsub_state(w->pubsub, now_ms);
     readiness_note(&w->process->readiness.workers[w->index], &state);
+    liveness_note(&w->process->readiness.workers[w->index], now_ms);
+    note_redis(w, &state, now_ms);
     if (state.fatal != NULL)
         atomic_store(&w->process->fatal, state.fatal);
 }
@@ -282,6 +324,7 @@ static void tick(struct worker *w, uint64_t now_ms)
 static int32_t worker_turn(struct worker *w)
 {
     uint64_t now_ms = clock_monotonic_ms();
+    w->turn_ms = now_ms;
     credentials_refresh(w->process->credentials, &w->credentials);
     if (now_ms >= w->tick_at_ms)
         tick(w, now_ms);
@@ -351,7 +394,8 @@ static void parts_create(struct worker *w)
     edge_attach(w->edge, w->pubsub);
     w->api = api_create(p->config, &w->credentials, &w->limiter, &p->api);
     api_attach(w->api, w->pubsub);
-    w->parts = (struct worker_parts){.api = w->api, .edge = w->edge, .readiness = &p->readiness};
+    w->parts = (struct worker_parts){
+        .api = w->api, .edge = w->edge, .readiness = &p->readiness, .metrics = &p->metrics, .index = w->index};
     router_bind(&w->ctx, &w->parts);
 }
 
@@ -380,9 +424,18 @@ static void worker_dispose(struct worker *w)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof(name), "worker-%u", w->index); /* for top -H */
+    pthread_setname_np(pthread_self(), name);
+    metrics_mine = &w->process->metrics.workers[w->index];
+    w->started_ms = w->turn_before_ms = clock_monotonic_ms();
     worker_init(w);
-    while (!stopped(w))
-        h2o_evloop_run(w->ctx.loop, worker_turn(w));
+    while (!stopped(w)) {
+        int32_t sleep_ms = worker_turn(w);
+        note_turn(w);
+        h2o_evloop_run(w->ctx.loop, sleep_ms);
+    }
+    liveness_note(&w->process->readiness.workers[w->index], UINT64_MAX);
     worker_dispose(w);
     atomic_store(&w->ended, true);
     return NULL;

@@ -11,6 +11,7 @@
 #include "core/credentials.h"
 #include "handlers/edge.h"
 #include "server/listener.h"
+#include "server/metrics_page.h"
 #include "server/readiness.h"
 
 #define SURFACES 3 /* public, api, metrics: the bits of enum surface, in that order */
@@ -26,6 +27,7 @@ struct process {
     struct edge_shared edge;
     struct api_shared api;
     struct process_readiness readiness;
+    struct metrics_page metrics;
     _Atomic(const char *) fatal; /* a worker has found that this process cannot go on: exit 2 with this text */
 };
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the configuration table of the documentation to the one in the code.
+"""Holds the tables of variables and of metrics in the documentation to those in the code.
 
 Without arguments it compares, and exits 1 where they differ; --write puts the code's table into the files.
 --self-test shows that a planted difference is found."""
@@ -9,44 +9,56 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BEGIN = "<!-- configuration:begin -->"
-END = "<!-- configuration:end -->"
-REQUIRED = ["docs/configuration.md"]
-OPTIONAL = ["README.md"]  # only if it is there; but if it is, it has the table
+
+
+class Table:
+    """A table that a hidden option of the binary prints, and the files that hold it between two marks."""
+
+    def __init__(self, name, option, least_rows, required, optional=()):
+        self.name, self.option, self.least_rows = name, option, least_rows
+        self.required, self.optional = required, optional  # optional: only if it is there; but if it is, it has the table
+        self.begin, self.end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+
+
+TABLES = [
+    Table("configuration", "--help-markdown", 20, ["docs/configuration.md"], ["README.md"]),
+    Table("metrics", "--metrics-markdown", 40, ["docs/metrics.md"]),
+]
 
 
 class Problem(Exception):
     pass
 
 
-def replace_table(text: str, table: str, name: str) -> str:
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise Problem(f"{name}: needs one line {BEGIN} and after it one line {END}")
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    return f"{head}{BEGIN}\n{table}{END}{tail}"
+def replace_table(text: str, table: Table, rows: str, name: str) -> str:
+    if text.count(table.begin) != 1 or text.count(table.end) != 1 or text.index(table.begin) > text.index(table.end):
+        raise Problem(f"{name}: needs one line {table.begin} and after it one line {table.end}")
+    head, rest = text.split(table.begin)
+    _, tail = rest.split(table.end)
+    return f"{head}{table.begin}\n{rows}{table.end}{tail}"
 
 
-def table_of(binary: str) -> str:
+def rows_of(table: Table, binary: str) -> str:
     try:
-        out = subprocess.run([binary, "--help-markdown"], check=True, capture_output=True, timeout=30).stdout.decode()
+        out = subprocess.run([binary, table.option], check=True, capture_output=True, timeout=30).stdout.decode()
     except (OSError, subprocess.SubprocessError) as e:
-        raise Problem(f"{binary} --help-markdown: {e}") from e
-    if out.count("\n| `") < 20:
-        raise Problem(f"{binary} --help-markdown prints no table of all variables")
+        raise Problem(f"{binary} {table.option}: {e}") from e
+    if out.count("\n| `") < table.least_rows:
+        raise Problem(f"{binary} {table.option} prints no table of all {table.name}")
     return out
 
 
-def run(binary: str, write: bool, root: pathlib.Path = ROOT) -> int:
-    table = table_of(binary)
-    names = REQUIRED + [name for name in OPTIONAL if (root / name).exists()]
+def hold(table: Table, binary: str, write: bool, root: pathlib.Path = ROOT) -> int:
+    """The number of files that differ from the code."""
+    rows = rows_of(table, binary)
+    names = table.required + [name for name in table.optional if (root / name).exists()]
     differing = 0
     for name in names:
         path = root / name
         if not path.exists():
             raise Problem(f"{name} is missing")
         old = path.read_text(encoding="utf-8")
-        new = replace_table(old, table, name)
+        new = replace_table(old, table, rows, name)
         if old == new:
             continue
         if write:
@@ -54,24 +66,30 @@ def run(binary: str, write: bool, root: pathlib.Path = ROOT) -> int:
             print(f"{name}: written")
         else:
             differing += 1
-            print(f"{name}: the configuration table is not the code's; run tests/lint/config_docs.py --write")
+            print(f"{name}: the {table.name} table is not the code's; run tests/lint/config_docs.py --write")
     if differing == 0:
-        print(f"configuration table: {len(names)} file(s) hold the code's")
-    return 1 if differing else 0
+        print(f"{table.name} table: {len(names)} file(s) hold the code's")
+    return differing
+
+
+def run(binary: str, write: bool) -> int:
+    return 1 if sum(hold(table, binary, write) for table in TABLES) else 0
 
 
 def self_test() -> int:
-    good = f"a\n{BEGIN}\n| x |\n{END}\nb\n"
-    assert replace_table(good, "| x |\n", "f") == good
-    assert replace_table(good, "| y |\n", "f") != good
-    assert replace_table(f"{BEGIN}{END}", "t\n", "f") == f"{BEGIN}\nt\n{END}"
-    for bad in ("", BEGIN, END, END + BEGIN, good + good):
+    table = Table("t", "--t", 1, [])
+    begin, end = table.begin, table.end
+    good = f"a\n{begin}\n| x |\n{end}\nb\n"
+    assert replace_table(good, table, "| x |\n", "f") == good
+    assert replace_table(good, table, "| y |\n", "f") != good
+    assert replace_table(f"{begin}{end}", table, "t\n", "f") == f"{begin}\nt\n{end}"
+    for bad in ("", begin, end, end + begin, good + good):
         try:
-            replace_table(bad, "t\n", "f")
+            replace_table(bad, table, "t\n", "f")
         except Problem:
             continue
         raise AssertionError(f"accepted: {bad!r}")
-    print("configuration table: self-test passed")
+    print("tables of the documents: self-test passed")
     return 0
 
 

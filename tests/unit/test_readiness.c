@@ -57,9 +57,9 @@ static void readiness_ends_when_redis_answers_and_the_canary_does_not_come(void 
     (void)state;
     readiness_note(&worker, &good);
     readiness_note(&worker, &deaf);
-    assert_report(
-        &p, false,
-        "{\"status\":\"unready\",\"workers\":1,\"failing\":[\"worker 0: Redis answers, but events do not arrive\"]}");
+    assert_report(&p, false,
+                  "{\"status\":\"unready\",\"workers\":1,\"failing\":[\"worker 0: Redis answers, but events do not "
+                  "arrive: the last canary came back 15 s ago\"]}");
     readiness_note(&worker, &good);
     assert_report(&p, true, "{\"status\":\"ready\",\"workers\":1}");
 }
@@ -75,6 +75,48 @@ static void readiness_ends_with_the_drain(void **state)
     assert_report(&p, false, "{\"status\":\"unready\",\"workers\":1,\"failing\":[\"draining\"]}");
 }
 
+static void assert_liveness(const struct process_readiness *p, unsigned worker, bool alive, const char *expected)
+{
+    struct buf out = {0};
+
+    assert_int_equal(liveness_report(p, worker, &out), alive);
+    buf_append_char(&out, '\0');
+    assert_string_equal(out.p, expected);
+    buf_free(&out);
+}
+
+static void liveness_ends_when_a_loop_hangs(void **state)
+{
+    struct worker_readiness workers[3] = {0};
+    struct process_readiness p = {.workers = workers, .n = 3};
+
+    (void)state;
+    assert_liveness(&p, 0, true, "{\"status\":\"alive\"}");
+    for (unsigned i = 0; i < 3; i++)
+        liveness_note(&workers[i], 1000);
+    liveness_note(&workers[0], 1000 + LIVENESS_MS);
+    assert_liveness(&p, 0, true, "{\"status\":\"alive\"}");
+    liveness_note(&workers[0], 1001 + LIVENESS_MS);
+    liveness_note(&workers[2], 500 + LIVENESS_MS);
+    assert_liveness(&p, 0, false, "{\"status\":\"dead\",\"failing\":[\"worker 1: its loop hangs\"]}");
+    liveness_note(&workers[1], 1001 + LIVENESS_MS);
+    assert_liveness(&p, 0, true, "{\"status\":\"alive\"}");
+}
+
+static void liveness_does_not_mind_a_suspended_process_nor_an_ended_worker(void **state)
+{
+    struct worker_readiness workers[2] = {0};
+    struct process_readiness p = {.workers = workers, .n = 2};
+
+    (void)state;
+    liveness_note(&workers[0], 100000);
+    liveness_note(&workers[1], 50000);
+    assert_liveness(&p, 1, true, "{\"status\":\"alive\"}"); /* its own clock stands as well */
+    liveness_note(&workers[1], UINT64_MAX);
+    assert_liveness(&p, 0, true, "{\"status\":\"alive\"}");
+    assert_liveness(&p, 1, true, "{\"status\":\"alive\"}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +124,8 @@ int main(void)
         cmocka_unit_test(readiness_survives_a_redis_that_is_away),
         cmocka_unit_test(readiness_ends_when_redis_answers_and_the_canary_does_not_come),
         cmocka_unit_test(readiness_ends_with_the_drain),
+        cmocka_unit_test(liveness_ends_when_a_loop_hangs),
+        cmocka_unit_test(liveness_does_not_mind_a_suspended_process_nor_an_ended_worker),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
