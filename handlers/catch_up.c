@@ -157,7 +157,7 @@ static void on_page(void *data, const struct page *page)
     struct ws_catch_up *u = data;
     if (u->conn != NULL && page != NULL) { /* else it was given up, or this is the end */
         enum resync_reason reason = page_judge(page);
-        struct position oldest = {page->history.head.epoch, page->history.floor, 0};
+        struct position oldest = page_oldest(page);
         if (reason == RESYNC_NONE)
             merge_page(u->conn, page);
         else

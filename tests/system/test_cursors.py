@@ -7,6 +7,7 @@ import pytest
 
 from belfry import token, wait_for
 from clients import Client, Raw, user
+from proxy import Proxy
 from redis_scripts import epoch_of, seq_of
 from test_rest import problem
 
@@ -213,6 +214,23 @@ async def test_the_last_ack_before_the_end_is_stored(belfry, redis_server, how):
         assert await asyncio.to_thread(server.stop) == 0
         assert stored(redis_server, me) == {"default": two}
     await client.close()
+
+
+async def test_a_process_that_ends_waits_until_the_last_ack_is_stored(belfry, redis_server):
+    with Proxy(redis_server.tcp_url) as path:
+        server, me = belfry({"REDIS_URL": path.url}), user()
+        client = await connected(server, me)
+        one, two = publish(server, {"user": me}, 2)
+        await client.next("some.event", n=1)
+        path.shape("down", who="command", delay=0.5)
+        await client.send("ack", event_id=one)
+        await is_stored(redis_server, me, {"default": one})
+        # That it is stored is not known here yet when the next one comes, and the end.
+        await client.send("ack", event_id=two)
+        await ping(client)
+        assert await asyncio.to_thread(server.stop) == 0
+        assert stored(redis_server, me) == {"default": two}
+        await client.close()
 
 
 async def test_many_cursors_are_stored_in_few_calls(quick, redis_server):
