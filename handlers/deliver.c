@@ -88,11 +88,13 @@ static void queue_catching_up(struct ws_conn *c, struct position id, struct str 
     catch_up_overflowed(core, id);
 }
 
-/* It had it from a page, or on another of its channels. */
+/* It had it from a page, or on another of its channels, or has it on the tape. */
 static bool has_had(const struct ws_conn *c, struct position id)
 {
     if (id.n != 0)
         return false;
+    if (position_cmp(id, tape_end(&c->edge->tape)) == 0)
+        return true;
     if (conn_events_wait(c))
         return position_cmp(id, c->outbox->events_last->id) <= 0;
     return c->state == CONN_LIVE && position_cmp(id, c->sent) <= 0;

@@ -275,7 +275,7 @@ void edge_flush(struct edge *e);
 
 /* catch_up.c: from the confirmed subscription to live, round by round */
 /* `at`: the position it brought; NULL: it starts at the head. Once for each connection, as soon as its position is
- * known and before its channels are followed up. */
+ * known; until then it waits in SUBSCRIBING. Where that comes late, conn_wake follows. */
 void conn_begin_catch_up(struct ws_conn *c, const struct position *at);
 /* It brought something that is no position, and will be told so. */
 void conn_begin_unknown(struct ws_conn *c);

@@ -103,7 +103,7 @@ static bool is_for(const struct event *e, unsigned client)
 
 static bool is_on(const struct event *e, unsigned channel)
 {
-    return !e->lost && (e->channel == channel || (channel != 0 && e->also == channel));
+    return !e->lost && (e->channel == channel || (e->also != 0 && e->also == channel));
 }
 
 static struct str text_of(const struct event *e)
@@ -244,7 +244,7 @@ static void publish(unsigned channel, size_t pad)
     struct event *e = &redis.events[redis.n++];
     ++redis.head.seq;
     *e = (struct event){.id = redis.head, .channel = channel, .pad = pad};
-    if (channel != 0 && next_random(4) == 0)
+    if (next_random(4) == 0)
         e->also = 1 + next_random(CHANNELS - 1);
     if (e->also == channel)
         e->also = 0;
