@@ -8,12 +8,7 @@
  * A page is asked for when the socket has taken all of the round before, so a client is served at its own pace. Turns
  * are given in slices of time, so that ten thousand that resume at once do not hold up the loop. */
 #include "handlers/internal.h"
-#include "core/clock.h"
 #include <stdlib.h>
-
-/* How long one turn of the loop gives turns. */
-#define SLICE_MS 2
-#define SLICE_CHECK 16
 
 static const struct position everything = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
 
@@ -166,7 +161,7 @@ static void on_page(void *data, const struct page *page)
     catch_up_release(u);
 }
 
-void conn_ask_page(struct ws_conn *c)
+static void ask_page(struct ws_conn *c)
 {
     static const enum event_log kinds[] = {[HUB_USER] = EVENT_LOG_USER, [HUB_CONNECTION] = EVENT_LOG_CONNECTION};
     struct event_log_ref logs[HUB_CONNECTION + 1];
@@ -185,7 +180,7 @@ static void ask_round(struct ws_conn *c)
 {
     const struct ws_catch_up *u = c->catch_up;
     if (tape_reaches(&c->edge->tape, u->core.at))
-        conn_ask_page(c);
+        ask_page(c);
     else
         conn_want_broadcasts(c);
 }
@@ -254,7 +249,8 @@ void edge_mark_risen(struct edge *e)
     catch_up_list_free(&waiting);
 }
 
-/* --- turns ----------------------------------------------------------------------------------------------------------
+/* --- its turn
+ * ----------------------------------------------------------------------------------------------------------
  */
 
 static bool channels_ready(const struct ws_conn *c)
@@ -279,7 +275,7 @@ static void join(struct ws_conn *c)
         ask_round(c);
 }
 
-static void step(struct ws_conn *c)
+void conn_step(struct ws_conn *c)
 {
     const struct ws_catch_up *u = c->catch_up;
     if (c->state == CONN_SUBSCRIBING)
@@ -289,42 +285,7 @@ static void step(struct ws_conn *c)
     else if (u->phase == PHASE_HEAD_KNOWN)
         conn_join_at_head(c);
     else if (u->phase == PHASE_BROADCASTS && u->broadcasts != NULL)
-        conn_ask_page(c);
+        ask_page(c);
     else if (u->phase == PHASE_WRITING || (u->phase == PHASE_MARK && next_of(c) != CATCH_UP_WAIT_MARK))
         conn_settle(c);
-}
-
-void conn_wake(struct ws_conn *c)
-{
-    if (!conn_is_catching_up(c) || c->catch_up->queued)
-        return;
-    c->catch_up->queued = true;
-    catch_up_list_add(&c->edge->steps, c->catch_up);
-}
-
-void edge_steps(struct edge *e)
-{
-    struct catch_up_list *l = &e->steps;
-    uint64_t until_ms = clock_monotonic_ms() + SLICE_MS;
-    /* who is woken meanwhile has his turn in the next one */
-    for (size_t left = l->n - l->first; left != 0; --left) {
-        struct ws_catch_up *u = l->entries[l->first++];
-        u->queued = false;
-        if (u->conn != NULL)
-            step(u->conn);
-        catch_up_release(u);
-        if (left % SLICE_CHECK == 0 && clock_monotonic_ms() >= until_ms)
-            break;
-    }
-    if (l->first == l->n)
-        l->n = l->first = 0;
-}
-
-void edge_free_catch_up(struct edge *e)
-{
-    catch_up_list_free(&e->steps);
-    catch_up_list_free(&e->want_head);
-    catch_up_list_free(&e->asked_head);
-    catch_up_list_free(&e->want_mark);
-    catch_up_list_free(&e->want_broadcasts);
 }

@@ -284,22 +284,22 @@ void conn_begin_unknown(struct ws_conn *c);
 void conn_catch_up(struct ws_conn *c);
 /* Its catch-up is over, or given up. */
 void conn_end_catch_up(struct ws_conn *c);
-/* Something that it may have waited for has happened: it gets its turn. */
-void conn_wake(struct ws_conn *c);
 /* All up to the end of this round is written, unless the outbox says otherwise: on to the next, or live. */
 void conn_settle(struct ws_conn *c);
-/* Asks for its own logs. */
-void conn_ask_page(struct ws_conn *c);
-/* The turns of those who have one, for a slice of time. */
-void edge_steps(struct edge *e);
+/* It has its turn. */
+void conn_step(struct ws_conn *c);
 void edge_gap(struct edge *e);
 void edge_mark_risen(struct edge *e);
-void edge_free_catch_up(struct edge *e);
 
 /* catch_up_list.c */
 void catch_up_list_add(struct catch_up_list *l, struct ws_catch_up *u);
 void catch_up_release(struct ws_catch_up *u);
 void catch_up_list_free(struct catch_up_list *l);
+/* Something that it may have waited for has happened: it gets its turn. */
+void conn_wake(struct ws_conn *c);
+/* The turns of those who have one, for a slice of time. */
+void edge_steps(struct edge *e);
+void edge_free_catch_up(struct edge *e);
 
 /* join.c: what a connection is told at the passages */
 void conn_say_welcome(struct ws_conn *c);
