@@ -35,6 +35,19 @@ class Redis(RedisServer):
         return await asyncio.to_thread(ask)
 
 
+class PairedRedis(Redis):
+    """One of a pair under Sentinel: its settings are a file, which is rewritten when it becomes master or replica, and so
+    hold after a restart. Without a replica it takes no writes, so that a master which was replaced serves nobody."""
+
+    def argv(self, port):
+        path = self.dir / "conf"
+        if not path.exists():
+            words = [str(word) or '""' for word in super().argv(port)[1:]]
+            words += ["min-replicas-to-write", "1", "min-replicas-max-lag", "2", "repl-diskless-sync-delay", "0"]
+            path.write_text("".join(f"{name.removeprefix('--')} {value}\n" for name, value in zip(words[::2], words[1::2])))
+        return ["redis-server", path]
+
+
 class Sentinel(Process):
     def __init__(self, master_port):
         super().__init__("sentinel")
@@ -100,7 +113,7 @@ class Cluster:
         self.complaints = []
         self.redises, self.sentinels, self.nodes = [], [], []
         try:
-            self.redises.append(Redis("--appendonly", "yes"))
+            self.redises.append((PairedRedis if failover else Redis)("--appendonly", "yes"))
             if failover:
                 self.add_replica()
             for i in range(processes):
@@ -116,7 +129,7 @@ class Cluster:
 
     def add_replica(self):
         master = self.redises[0]
-        self.redises.append(Redis("--appendonly", "yes", "--replicaof", f"127.0.0.1 {master.port}"))
+        self.redises.append(PairedRedis("--appendonly", "yes", "--replicaof", f"127.0.0.1 {master.port}"))
         wait_for(lambda: self.redises[1].client().info("replication")["master_link_status"] == "up", 20, "the replica")
         self.sentinels = [Sentinel(master.port) for _ in range(3)]
         wait_for(lambda: all(s.answers() for s in self.sentinels), 10, "the Sentinels")

@@ -274,6 +274,8 @@ class Member:
             elif now - line.heard > SILENCE_SECONDS:
                 break
             await asyncio.wait((line.ended,), timeout=min(max(until - now, 0.05), 0.5))
+            if not line.ended.done() and self.random.random() < 0.5:
+                line.send(1, b'{"type":"ping"}')  # the answer tells a position, at a moment of ours
         own_will = self.leave_after is not None and self.leave_after < 0
         await self.after_end(line)
         return own_will
