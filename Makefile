@@ -124,7 +124,11 @@ system: $(B)/belfry ## run the system tests: the real binary, real servers, a re
 # the folder of that run is kept in build/torture. PROFILE=failover: a master, a replica and Sentinels.
 SECONDS ?= 60
 PROFILE ?= alone
-.PHONY: torture
+.PHONY: torture sabotage
+sabotage: $(B)/belfry ## show that the torture finds a server that was broken on purpose, one way after the other
+	@tests/venv.sh $(BUILD)/venv
+	@tests/torture/sabotage.sh
+
 torture: $(B)/belfry ## kill and break everything for SECONDS (60), by the seed SEED, and judge what was delivered
 	@tests/venv.sh $(BUILD)/venv
 	@$(SAN_ENV) $(RUN) env BELFRY_BINARY=$(abspath $(B)/belfry) $(BUILD)/venv/bin/python tests/torture/torture.py \

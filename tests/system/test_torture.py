@@ -14,7 +14,7 @@ def test_nothing_is_lost_whatever_is_killed(seed, tmp_path):
     figures = tmp_path / "figures.json"
     run = subprocess.run(
         dies_with_parent([sys.executable, str(ROOT / "tests" / "torture" / "torture.py"), "--seed", str(seed),
-                          "--seconds", "12", "--clients", "100", "--crowds", "1", "--json", str(figures), "--no-acks"]),
+                          "--seconds", "12", "--clients", "100", "--crowds", "1", "--json", str(figures)]),
         env=environment({"BELFRY_BINARY": binary(), "TEST_PATIENCE": PATIENCE}), capture_output=True, text=True,
         timeout=80 * PATIENCE)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-3000:]

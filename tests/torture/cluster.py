@@ -35,8 +35,8 @@ class Redis(RedisServer):
         return await asyncio.to_thread(ask)
 
 
-class PairedRedis(Redis):
-    """One of a pair under Sentinel: its settings are a file, which is rewritten when it becomes master or replica, and so
+class SentinelRedis(Redis):
+    """One of two under Sentinel: its settings are a file, which is rewritten when it becomes master or replica, and so
     hold after a restart. Without a replica it takes no writes, so that a master which was replaced serves nobody."""
 
     def argv(self, port):
@@ -46,6 +46,11 @@ class PairedRedis(Redis):
             words += ["min-replicas-to-write", "1", "min-replicas-max-lag", "2", "repl-diskless-sync-delay", "0"]
             path.write_text("".join(f"{name.removeprefix('--')} {value}\n" for name, value in zip(words[::2], words[1::2])))
         return ["redis-server", path]
+
+    def follow(self, master):
+        """Before it starts again: what a container's entry point does, which asks Sentinel first."""
+        with open(self.dir / "conf", "a") as file:
+            file.write(f"replicaof 127.0.0.1 {master.port}\n")
 
 
 class Sentinel(Process):
@@ -113,7 +118,7 @@ class Cluster:
         self.complaints = []
         self.redises, self.sentinels, self.nodes = [], [], []
         try:
-            self.redises.append((PairedRedis if failover else Redis)("--appendonly", "yes"))
+            self.redises.append((SentinelRedis if failover else Redis)("--appendonly", "yes"))
             if failover:
                 self.add_replica()
             for i in range(processes):
@@ -128,8 +133,10 @@ class Cluster:
             raise
 
     def add_replica(self):
+        """One: with WAIT for one replica and a second that may be promoted instead, Redis itself loses what it has
+        acknowledged."""
         master = self.redises[0]
-        self.redises.append(PairedRedis("--appendonly", "yes", "--replicaof", f"127.0.0.1 {master.port}"))
+        self.redises.append(SentinelRedis("--appendonly", "yes", "--replicaof", f"127.0.0.1 {master.port}"))
         wait_for(lambda: self.redises[1].client().info("replication")["master_link_status"] == "up", 20, "the replica")
         self.sentinels = [Sentinel(master.port) for _ in range(3)]
         wait_for(lambda: all(s.answers() for s in self.sentinels), 10, "the Sentinels")
@@ -143,7 +150,7 @@ class Cluster:
         return [list(node.host_port) for node in self.nodes]
 
     async def master(self):
-        """The Redis that is master now by its own word, the newest where two say so; None while there is none."""
+        """The Redis that is master now by its own word, the furthest where two say so; None while there is none."""
         roles = [(await server.do("ROLE"), server) for server in self.redises if server.running]
         masters = [(role[1], server) for role, server in roles if role and role[0] == "master"]
         return max(masters, key=lambda pair: pair[0])[1] if masters else None

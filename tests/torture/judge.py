@@ -45,6 +45,7 @@ class Run:
     end: tuple = None  # a position that every client must have reached; None: not judged
     faults: list = dataclasses.field(default_factory=list)  # (µs, kind), in order
     allow_resync: bool = False
+    durable: bool = False  # Redis lost nothing: whoever asks for his own identity within minutes has to get it
 
     def __post_init__(self):
         self.broadcasts, self.users, self.connections = [], collections.defaultdict(list), collections.defaultdict(list)
@@ -219,6 +220,8 @@ class Reader:
         if self.flags & WITH_IDENTITY:
             self.summary.resumed += resumed
             self.summary.refused += not resumed
+            if self.run.durable and not resumed:
+                self.blame("protocol", when, f"the identity {self.identity} was not kept")
         if resumed and not self.flags & WITH_IDENTITY:
             self.blame("protocol", when, "an identity was resumed that was not asked for")
         if resumed != (name == self.identity) and self.identity:
@@ -312,7 +315,8 @@ def load(folder):
     facts = json.loads((folder / "run.json").read_text())
     events = [record.Event.of_line(line) for line in open(folder / "published.jsonl")]
     run = Run({event.n: event for event in events}, {int(k): int(v) for k, v in facts["epochs"].items()},
-              tuple(facts["end"]) if facts["end"] else None, [tuple(f) for f in facts["faults"]], facts["allow_resync"])
+              tuple(facts["end"]) if facts["end"] else None, [tuple(f) for f in facts["faults"]], facts["allow_resync"],
+              facts["durable"])
     names = sorted(path.stem for path in (folder / "diaries").glob("*.json"))
     return run, (record.Diary.load(folder / "diaries", name) for name in names)
 

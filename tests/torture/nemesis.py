@@ -12,7 +12,7 @@ PAUSES = (0.3, 5.0, 0.5)  # seconds that something is stopped, held or swallowed
 
 
 class Nemesis:
-    def __init__(self, seed, cluster, failover=False, say=lambda line: None):
+    def __init__(self, seed, cluster, failover=False, only=None, calm=0.0, say=lambda line: None):
         self.random = random.Random(f"{seed}-nemesis")
         self.cluster, self.say = cluster, say
         self.faults = []  # (µs, kind)
@@ -27,6 +27,9 @@ class Nemesis:
         orders = [(2, self.subscribers_killed), (1, self.scripts_flushed)]
         pair = [(3, self.master_killed), (2, self.failover_ordered), (2, self.master_stopped)]
         self.table = nodes + orders + (pair if failover else paths + alone)
+        if only:
+            self.table = [(weight, fault) for weight, fault in self.table if fault.__name__ == only]
+        self.calm = calm  # seconds without a fault before each, for what one costs by itself
 
     async def run(self, until):
         """Breaks things until the loop's time is `until`, then waits for the repairs."""
@@ -36,7 +39,9 @@ class Nemesis:
             wait, overlap = self.random.uniform(0.05, 0.8), self.random.random() < 0.5
             fault = self.random.choices([f for _, f in self.table], [w for w, _ in self.table])[0]
             own = random.Random(self.random.getrandbits(64))
-            await asyncio.sleep(min(wait, max(0, until - loop.time())))
+            while self.calm and self.running and loop.time() < until:
+                await asyncio.wait(self.running, timeout=0.2)
+            await asyncio.sleep(min(wait + self.calm, max(0, until - loop.time())))
             while self.running and (not overlap or len(self.running) > 1) and loop.time() < until:
                 await asyncio.wait(self.running, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
             if loop.time() >= until:
@@ -214,29 +219,24 @@ class Nemesis:
             return
         try:
             master = await self.cluster.master()
-            other = next((r for r in self.cluster.redises if r is not master), None)
-            if not master or not await self.in_sync(other):
+            if not master or not await self.whole():
                 return
             self.begin(kind)
             await breaking(master)
-            await self.until_pair(20)
+            await self.until_whole(30)
             self.log(f"{kind} over")
         finally:
             self.busy.discard("master")
 
-    @staticmethod
-    async def in_sync(replica):
-        role = await replica.do("ROLE") if replica else None
-        return bool(role) and role[0] == "slave" and role[3] == "connected"
+    async def whole(self):
+        """One master, and all others its replicas."""
+        roles = [await server.do("ROLE") for server in self.cluster.redises]
+        return all(roles) and [role[0] for role in roles].count("master") == 1 and \
+            all(role[3] == "connected" for role in roles if role[0] != "master")
 
-    async def until_pair(self, seconds):
-        """One master, and the other one its replica again."""
+    async def until_whole(self, seconds):
         async with asyncio.timeout(seconds):
-            while True:
-                roles = [await server.do("ROLE") for server in self.cluster.redises]
-                if all(roles) and sorted(role[0] for role in roles) == ["master", "slave"] and \
-                        next(role for role in roles if role[0] == "slave")[3] == "connected":
-                    return
+            while not await self.whole():
                 await asyncio.sleep(0.2)
 
     async def until_promoted(self, old, seconds=12):
@@ -249,6 +249,7 @@ class Nemesis:
             master.kill()
             await self.until_promoted(master)
             await asyncio.sleep(own.uniform(0, 1))
+            master.follow(await self.cluster.master())
             master.spawn_again()
         await self.on_master("master killed", breaking)
 

@@ -172,6 +172,12 @@ def test_events_to_an_identity_that_was_kept_and_to_one_that_was_given_up():
     assert found(MIXED, given_up) == []
 
 
+def test_an_identity_that_is_not_kept():
+    story = begins().connects(0, identity=True).welcomed(0, "c2", recovering=True)
+    assert found({}, story) == []
+    assert found({}, story, durable=True) == ["protocol"]
+
+
 def test_positions_that_go_back():
     assert found(MIXED, begins().gets(1, 2).told(OTHER, 1)) == ["position"]
     assert found(events(ALL), begins().gets(1).connects(1).welcomed(0, "c2", recovering=True)) == ["position"]

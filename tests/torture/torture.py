@@ -104,7 +104,8 @@ class Torture:
         return cluster.servers, None
 
     def make_nemesis(self, cluster):
-        return Nemesis(self.options.seed, cluster, self.options.profile == "failover", self.say)
+        return Nemesis(self.options.seed, cluster, self.options.profile == "failover", self.options.only,
+                       self.options.calm, self.say)
 
     async def run(self, cluster):
         options = self.options
@@ -164,7 +165,7 @@ class Torture:
         with open(self.folder / "published.jsonl", "w") as file:
             file.writelines(event.line() for event in events.values())
         (self.folder / "run.json").write_text(json.dumps({
-            "options": vars(self.options), "epochs": epochs, "end": end, "allow_resync": self.options.allow_resync,
+            "options": vars(self.options), "durable": self.options.profile == "alone", "epochs": epochs, "end": end, "allow_resync": self.options.allow_resync,
             "faults": self.nemesis.faults, "failures": self.failures}, default=str, indent=1))
 
 
@@ -249,6 +250,7 @@ def carry_out(options, make_cluster, kind=Torture):
         print(f"kept in {folder}")
     else:
         shutil.rmtree(folder)
+    print("torture: 0 passed, 1 failed" if failed else "torture: 1 passed, 0 failed")
     return 1 if failed else 0
 
 
@@ -256,6 +258,8 @@ def main():
     parser = parser_of(__doc__)
     parser.add_argument("--profile", choices=("alone", "failover"), default="alone",
                         help="one Redis that is durable, each belfry behind a proxy; or a master, a replica and Sentinels")
+    parser.add_argument("--only", help="nothing but this fault, as it is called in nemesis.py: redis_killed, ...")
+    parser.add_argument("--calm", type=float, default=0, help="seconds without a fault before each")
     options = parser.parse_args()
     return carry_out(options, lambda: Cluster(options.seed, options.processes, options.profile == "failover"))
 
