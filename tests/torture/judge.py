@@ -199,6 +199,8 @@ class Reader:
             self.blame("protocol", when, "a second welcome")
         self.welcomed = True
         self.recovering = bool(value & RECOVERING)
+        if not self.recovering:
+            self.sent_away = None
         way = self.flags & 3
         self.take_identity(self.diary.texts[value >> 4], bool(value & RESUMED), when)
         if way == BY_POSITION:
