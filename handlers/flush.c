@@ -110,6 +110,8 @@ static void flush_dirty(struct edge *e)
     while (c != NULL) {
         struct ws_conn *next = c->dirty_next;
         c->dirty = false;
+        if (c->reading_held && c->sock != NULL && (c->welcomed || c->state == CONN_CLOSING))
+            conn_release_reading(c);
         if (c->state != CONN_CLOSED)
             conn_flush(c);
         c = next;

@@ -153,3 +153,18 @@ void conn_start_reading(struct ws_conn *c)
         h2o_socket_dont_read(c->sock, 1);
     h2o_socket_read_start(c->sock, on_readable);
 }
+
+void conn_release_reading(struct ws_conn *c)
+{
+    h2o_buffer_t **input = &c->sock->input;
+    size_t n = (*input)->size;
+    c->reading_held = false;
+    if (n != 0) {
+        conn_feed(c, (uint8_t *)(*input)->bytes, n);
+        if (c->state == CONN_CLOSED)
+            return;
+        h2o_buffer_consume(input, n);
+    }
+    if (!c->reading_paused)
+        conn_start_reading(c);
+}

@@ -128,8 +128,9 @@ struct ws_conn {
     uint8_t scopes;    /* enum scope bits */
     bool resuming : 1; /* brought a position, and has not been told caught_up or resync_required since */
     bool welcomed : 1;
-    bool blocked : 1; /* the socket takes no more; its callback will come */
-    bool dirty : 1;   /* is in edge->dirty */
+    bool blocked : 1;      /* the socket takes no more; its callback will come */
+    bool dirty : 1;        /* is in edge->dirty */
+    bool reading_held : 1; /* nothing is read before the welcome, so that no answer comes before it */
     bool reading_paused : 1;
     bool peer_closed : 1; /* its close frame has come */
     bool lingering : 1;   /* refused: counts among the reserve's clients, not among the connections */
@@ -326,6 +327,8 @@ void conn_drop_broadcasts(struct ws_conn *c);
 
 /* inbound.c */
 void conn_start_reading(struct ws_conn *c);
+/* Once it is welcomed, or refused: reads what came right behind the request, then the socket. */
+void conn_release_reading(struct ws_conn *c);
 void conn_feed(struct ws_conn *c, uint8_t *p, size_t n);
 
 /* client_messages.c */

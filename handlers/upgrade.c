@@ -187,16 +187,7 @@ static void on_upgraded(void *data, h2o_socket_t *sock, size_t reqsize)
     if (c->state == CONN_HANDSHAKING)
         conn_set_state(c, CONN_SUBSCRIBING);
     conn_schedule(c);
-    if (sock->input->size != 0) { /* what came right behind the request */
-        size_t n = sock->input->size;
-        conn_feed(c, (uint8_t *)sock->input->bytes, n);
-        if (c->state != CONN_CLOSED)
-            h2o_buffer_consume(&sock->input, n);
-    }
-    if (c->state == CONN_CLOSED)
-        return;
-    if (!c->reading_paused)
-        conn_start_reading(c);
+    c->reading_held = true;
     conn_wake(c);
     conn_mark_dirty(c);
 }

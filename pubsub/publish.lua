@@ -105,7 +105,8 @@ local function known_of(events, settings)
   return known
 end
 
--- The audiences of an event from ARGV[a] on, each once. Returns them, the next a and k, or what is wrong last.
+-- The audiences of an event from ARGV[a] on, each once, broadcast first: a worker that has it from there skips it on
+-- the channels that follow. Returns them, the next a and k, or what is wrong last.
 local function read_audiences(a, k, count)
   local audiences, seen = {}, {}
   for _ = 1, count do
@@ -115,7 +116,7 @@ local function read_audiences(a, k, count)
     end
     if not seen[audience.channel] then
       seen[audience.channel] = true
-      audiences[#audiences + 1] = audience
+      table.insert(audiences, audience.log == broadcast_log and 1 or #audiences + 1, audience)
     end
     a, k = a + 2, next_k
   end

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import subprocess
 import threading
 import time
 
 import pytest
 import requests
 
-from belfry import PATIENCE, token
+from belfry import PATIENCE, binary, token
 from clients import TEXT, Client, Raw, user
 from proxy import Proxy
 
@@ -143,6 +144,25 @@ async def test_fresh_client_gets_all_that_is_newer_than_its_welcome_however_late
             not_told(client)
     finally:
         publisher.stopped.set()
+
+
+async def test_what_a_client_says_before_its_welcome_is_answered_after_it(belfry, late):
+    server, proxy = late
+    who = user()
+    proxy.shape("both", who="subscriber", delay=0.2)
+    raw = await Raw.open(server)
+    early = Raw.frame(TEXT, '{"type":"ping","event_id":"early"}') + Raw.frame(TEXT, "{}")
+    request = (f"GET /ws?token={token(who)} HTTP/1.1\r\nHost: {server.address()}\r\nUpgrade: websocket\r\n"
+               "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+    await raw.send(request.encode() + early)
+    assert (await raw.response())[0] == 101
+    await raw.send_message("ping", event_id="later")
+    frames = [json.loads((await raw.read_frame())[1]) for _ in range(4)]
+    await raw.close()
+    assert [f["type"] for f in frames] == ["welcome", "pong", "error", "pong"]
+    assert [frames[1]["data"]["ref"], frames[3]["data"]["ref"]] == ["early", "later"]
+    positions = [order(f["event_id"]) for f in frames]
+    assert positions[0][0] > 0 and positions == sorted(positions)
 
 
 async def test_resume_while_the_subscriber_connection_lags_behind_the_command_connection(belfry, late):
@@ -280,6 +300,31 @@ async def test_resume_from_a_pings_position_a_welcomes_and_from_mid_replay(belfr
                 break
         raw.writer.transport.abort()
     assert seen == expected
+
+
+@pytest.mark.parametrize("broadcast_first", [True, False])
+async def test_event_for_everybody_and_for_a_user_too_comes_to_him_once(belfry, redis_server, broadcast_first):
+    """Only a service that runs the script by itself can ask for that."""
+    one, two = belfry(), belfry()
+    who = user()
+    script = redis_server.client().register_script(subprocess.check_output([binary(), "script"], text=True))
+    keys = ["ws:head", "ws:epochs", "ws:minutes", "ws:log:broadcast", "ws:conns", "ws:idem:-", f"ws:log:user:{who}"]
+    audiences = ["broadcast", "", "user", who] if broadcast_first else ["user", who, "broadcast", ""]
+
+    def publish():
+        event = [' {"type":"both","event_id":"', '","timestamp":"2026-01-02T03:04:05.678Z","data":{}}', 1, 2, *audiences]
+        return script(keys, [0, "", "", "", "", 0, 1, *event])[3]
+
+    async with await Client.connect(one, token(who)) as live:
+        start = (await live.welcome())["event_id"]
+        ids = [await asyncio.to_thread(publish) for _ in range(20)]
+        ids.append(await end(one))
+        await until(live, ids[-1])
+        assert ids_of(live) == ids
+        for server in (one, two):
+            async with await resume(server, who, start) as client:
+                await until(client, ids[-1])
+                assert ids_of(client) == ids
 
 
 # ---- retention
