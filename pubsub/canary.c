@@ -58,10 +58,9 @@ static void on_error(struct pubsub *p, struct str text)
 static void answer_waiters(struct pubsub *p, const struct script_canary_reply *r)
 {
     struct head_waiters asked = p->canary.asked;
-    struct position oldest = {.epoch = r->head.epoch, .seq = r->floor};
     p->canary.asked = (struct head_waiters){0};
     for (size_t i = 0; i < asked.n; ++i)
-        asked.entries[i].cb(asked.entries[i].data, r->head, oldest);
+        asked.entries[i].cb(asked.entries[i].data, r->head, r->oldest);
     free(asked.entries);
 }
 

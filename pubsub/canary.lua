@@ -4,8 +4,8 @@
 -- KEYS 1 to 4 as in the publishing script; 5 ws:nodes, 6 ws:node:{id}, which is the node's lease and its channel.
 -- ARGV 1 greatest epoch seen; 2 REPLAY_EVENTS, 3 REPLAY_USER_EVENTS, 4 REPLAY_TTL in ms; 5 node id; 6 nonce; 7 how long
 -- the lease lives, in ms; then fields and values of the lease, at least local and dead.
--- Answer: epoch, seq, floor, the oldest broadcast's id that is kept (0-0: none), 1 if the lease was still there, and the
--- id of a node whose lease has ended, for the caller to reap; '' if there is none.
+-- Answer: epoch, seq, floor, the oldest position that can be resumed from, 1 if the lease was still there, and the id of
+-- a node whose lease has ended, for the caller to reap; '' if there is none.
 
 -- For so long no other worker is pointed at that node: unless it ends meanwhile, one works through it.
 local REAP_RESERVED = 30000
@@ -36,11 +36,10 @@ if ended then
   redis.call('ZADD', nodes_key, text(now + REAP_RESERVED), ended)
 end
 
-raise_floor(ttl)
+local oldest = raise_floor(ttl)
 -- Services that publish by themselves may leave these settings out.
 local replay = ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
 redis.call('HSET', head_key, 'floor', text(floor), 'replay', replay)
 
-local oldest = redis.call('XRANGE', broadcast_log, '-', '+', 'COUNT', 1)[1]
 redis.call('PUBLISH', lease_key, 'canary ' .. id_of(seq) .. ' ' .. ARGV[6])
-return { epoch, seq, floor, oldest and oldest[1] or '0-0', existed, ended or '' }
+return { epoch, seq, floor, oldest, existed, ended or '' }

@@ -166,7 +166,8 @@ local function trim(first)
 end
 
 -- The floor is the last seq that may be gone. A minute is kept until its last moment is `ttl` old, so that no event
--- goes early. What ended at or below the floor is dropped: minutes, epochs, the broadcast log's entries.
+-- goes early. What ended at or below the floor is dropped: minutes, epochs, the broadcast log's entries. Returns the
+-- floor as a position, in the epoch that it belongs to.
 local function raise_floor(ttl)
   local oldest = text(math.floor((now - ttl) / MINUTE))
   local first = redis.call('ZRANGEBYSCORE', minutes_key, oldest, '+inf', 'LIMIT', 0, 1)[1] or id_of(seq + 1)
@@ -174,12 +175,15 @@ local function raise_floor(ttl)
   floor = math.max(floor, first_seq - 1)
   redis.call('ZREMRANGEBYSCORE', minutes_key, '-inf', '(' .. oldest)
   trim(first)
-  local ended = redis.call('HGETALL', epochs_key)
+  local floor_epoch, ended = epoch, redis.call('HGETALL', epochs_key)
   for i = 1, #ended, 2 do
     if tonumber(ended[i + 1]) < floor then
       redis.call('HDEL', epochs_key, ended[i])
+    else
+      floor_epoch = math.min(floor_epoch, tonumber(ended[i]))
     end
   end
+  return text(floor_epoch) .. '-' .. text(floor)
 end
 
 -- Keeps what a script that gives ids has changed; `first` is the first of those that it gave.

@@ -22,7 +22,7 @@ int script_publish_parse(const struct redisReply *r, size_t n, struct script_pub
 struct script_canary_reply {
     struct position head;
     uint64_t floor;         /* the last seq that may be gone */
-    struct position oldest; /* the oldest broadcast in the log; 0-0 if there is none */
+    struct position oldest; /* the floor in the epoch that it belongs to: the oldest position to resume from */
     bool lease_existed;     /* false: the node's lease had expired, everything has to be registered again */
     bool points_at_ended;   /* a node whose lease has ended, for the caller to reap: */
     char ended[RANDOM_ID_LEN];

@@ -167,7 +167,7 @@ def test_the_first_canary_opens_the_epoch_and_comes_back_on_the_nodes_channel(sc
     with listening(scripts, "node:n1") as messages:
         epoch, seq, floor, oldest, existed, ended = scripts.canary(nonce="n once")
         assert messages(1) == [("node:n1", f"canary {epoch}-0 n once")]
-    assert (seq, floor, oldest, existed, ended) == (0, 0, "0-0", 0, "")
+    assert (seq, floor, oldest, existed, ended) == (0, 0, f"{epoch}-0", 0, "")
     assert scripts.publish("broadcast") == f"{epoch}-1"
     assert scripts.canary()[:2] == [epoch, 1]
 

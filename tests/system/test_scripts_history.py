@@ -67,9 +67,17 @@ def test_a_canary_after_a_lost_head_drops_what_can_no_longer_be_judged(scripts):
     first = scripts.publish("broadcast")
     scripts.client.delete(scripts.key("head"))
     epoch, seq, floor, oldest, _, _ = scripts.canary()
-    assert seq == floor == 2 and oldest == "0-0" and scripts.ids() == []
+    assert seq == floor == 2 and oldest == f"{epoch}-2" and scripts.ids() == []
     assert scripts.publish("broadcast") == f"{epoch}-3"
     assert scripts.prevs() == [first]
+
+
+def test_a_canary_tells_the_oldest_position_in_the_epoch_that_it_belongs_to(scripts):
+    first = scripts.publish("broadcast")
+    scripts.client.hset(scripts.key("head"), "replid", "0" * 40)
+    second = scripts.publish("broadcast")
+    assert epoch_of(second) > epoch_of(first)
+    assert scripts.canary()[3] == f"{epoch_of(first)}-0"
 
 
 def test_a_lost_head_is_replaced_with_its_floor_also_where_the_event_fails(scripts):
@@ -146,9 +154,9 @@ def test_events_go_when_their_minute_has_ended_the_whole_retention_ago(scripts):
 def test_the_canary_moves_the_floor_to_the_head_when_nothing_is_young(scripts):
     scripts.settings = [100, 100, 10 * MINUTE]
     last = [scripts.publish("broadcast") for _ in range(3)][-1]
-    assert scripts.canary()[1:4] == [3, 0, scripts.ids()[0]]
+    assert scripts.canary()[1:4] == [3, 0, f"{epoch_of(last)}-0"]
     age(scripts, 12)
-    assert scripts.canary()[1:4] == [3, 3, "0-0"]
+    assert scripts.canary()[1:4] == [3, 3, last]
     assert scripts.ids() == [] and scripts.client.zcard(scripts.key("minutes")) == 0
     assert scripts.head()["floor"] == "3" and scripts.head()["last"] == last
     after = scripts.publish("broadcast")
