@@ -8,7 +8,7 @@
 
 struct redisReply;
 
-/* Entries of one call: a script of that size holds up Redis for about 3 ms. */
+/* Entries of one call: a script of that size holds up Redis for about 5 ms. */
 #define IDENTITY_BATCH_MAX 500
 /* How long an identity can be resumed after its connection has ended. */
 #define IDENTITY_AWAY_MS 300000

@@ -162,6 +162,36 @@ def test_only_what_is_older_than_the_floor_is_trimmed(redis_server):
     assert scripts.ids() == young and int(scripts.head()["floor"]) == order(old[-1])[1]
 
 
+def test_identities_come_and_go_and_are_reaped_also_where_memory_is_full(redis_server):
+    client = redis_server.client()
+    scripts = Scripts(client)
+    scripts.register(*[(f"c{i}", 1, "a") for i in range(700)])
+    client.config_set("maxmemory", 1)
+    assert scripts.register(("f", "c0", "a"), ("e", 1, "b"), node="n2") == [(3, 2), (2, 1)]
+    assert scripts.leave(("c1", 1, "a")) == 1
+    cursor, moved = "0", 0
+    while moved == 0 or cursor != "0":
+        cursor, n = scripts.reap("n1", cursor)
+        moved += n
+    assert moved == 698 and client.hlen(scripts.key("conns")) == 2
+    assert scripts.identity("c1")[0] == scripts.identity("c699")[0] == "away" and scripts.identity("c0")[0] == "here"
+
+
+async def test_an_identity_is_resumed_on_another_process_with_the_events_it_has_missed(belfry, redis_server):
+    one, two = belfry(), belfry()
+    me = user()
+    old = await Client.connect(one, token(me))
+    welcome = await old.welcome()
+    name = welcome["data"]["connection_id"]
+    one.kill()
+    event = await asyncio.to_thread(two.publish, "missed", {}, {"connection": name})
+    query = f"connection_id={name}&last_event_id={welcome['event_id']}"
+    async with await Client.connect(two, token(me), query=query) as new:
+        assert (await new.welcome())["data"]["resumed"] is True
+        assert (await new.next("missed"))["event_id"] == event["event_id"]
+    wait_for(lambda: redis_server.client().exists(f"ws:away:{name}"))
+
+
 async def test_the_documented_access_rules_are_enough(belfry, redis_server):
     admin = redis_server.client()
     rule = re.search(r"^ACL SETUSER belfry .*$", (ROOT / "docs" / "protocol.md").read_text(), re.M)[0]
