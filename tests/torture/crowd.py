@@ -178,7 +178,7 @@ class Member:
     # ---- what it does
 
     async def run(self):
-        await asyncio.sleep(self.random.uniform(0, 1))
+        await asyncio.sleep(self.random.uniform(0, max(1, len(self.crowd.members) / 200)))
         back = True
         while True:
             if back:

@@ -120,7 +120,7 @@ class Torture:
         for crowd in self.crowds:
             await crowd.start()
         publishers.start()
-        await asyncio.sleep(1)
+        await self.everybody_here(publishers.identities)
         await self.nemesis.run(asyncio.get_running_loop().time() + options.seconds)
         self.say("healing")
         try:
@@ -142,6 +142,16 @@ class Torture:
         self.failures += publishers.failures[:20] + self.nemesis.failures + cluster.complaints
         self.repeats = publishers.repeats
         self.keep(publishers.events, epochs, end)
+
+    async def everybody_here(self, identities):
+        """Every client has been welcomed once."""
+        deadline = time.monotonic() + 60 * PATIENCE
+        while len(identities) < self.options.clients:
+            if time.monotonic() > deadline:
+                self.failures.append(f"only {len(identities)} clients were ever welcomed")
+                break
+            await asyncio.sleep(0.05)
+        self.say("everybody is here")
 
     async def watch(self, cluster):
         while True:
