@@ -173,7 +173,7 @@ lint-scripts:
 	@shellcheck $(SHELL_FILES)
 
 lint-docs: $(B)/belfry
-	@for check in includes purpose tour; do \
+	@for check in includes purpose tour log_docs; do \
 	    python3 tests/lint/$$check.py --self-test >/dev/null && python3 tests/lint/$$check.py || exit 1; done
 	@python3 tests/lint/config_docs.py --binary $(B)/belfry
 

@@ -141,6 +141,11 @@ bool traceparent_valid(struct str v)
     return memcmp(v.p, "00", 2) != 0 && v.p[TRACEPARENT_LEN] == '-';
 }
 
+struct str traceparent_trace_id(struct str value)
+{
+    return value.p != NULL ? (struct str){value.p + 3, 32} : STR_NONE;
+}
+
 bool authorization_bearer(struct str value, struct str *token)
 {
     const struct str scheme = STR_LIT("Bearer ");

@@ -18,6 +18,8 @@ int idempotency_key_parse(struct str value, char storage[IDEMPOTENCY_KEY_MAX], s
 /* True for a traceparent of W3C Trace Context: lower-case hex, version not ff, neither id all zero; version 00 is
  * exactly 55 characters, a later one may go on after a dash. Such a longer one is passed on by its first 55. */
 bool traceparent_valid(struct str value);
+/* Its trace id, 32 hex digits inside it; STR_NONE of STR_NONE. `value` is valid. */
+struct str traceparent_trace_id(struct str value);
 
 /* The token of `Bearer <token>` (RFC 6750 2.1; the scheme in any case). False for any other scheme or an empty token.
  */

@@ -84,9 +84,15 @@ void message_pong(struct buf *out, struct position at, uint64_t now, struct str 
     message_close(out);
 }
 
-void message_ack(struct buf *out, struct position at, uint64_t now, struct str ref, const struct position *published)
+void message_ack(struct buf *out, struct position at, uint64_t now, struct str ref, const struct position *published,
+                 struct str traceparent)
 {
-    message_open(out, "ack", at, now);
+    envelope_open(out, STR_LIT("ack"), at, now);
+    if (traceparent.p != NULL) {
+        buf_lit(out, ",\"traceparent\":");
+        buf_json_string(out, traceparent);
+    }
+    buf_lit(out, ",\"data\":{");
     put_ref(out, ref);
     if (published != NULL)
         put_position(out, "event_id", *published);

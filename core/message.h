@@ -32,8 +32,9 @@ struct message_welcome {
 void message_welcome(struct buf *out, const struct message_welcome *m, uint64_t now);
 void message_ping(struct buf *out, struct position at, uint64_t now);
 void message_pong(struct buf *out, struct position at, uint64_t now, struct str ref);
-/* published NULL: no event_id in data. */
-void message_ack(struct buf *out, struct position at, uint64_t now, struct str ref, const struct position *published);
+/* published NULL: no event_id in data. traceparent STR_NONE: left out. */
+void message_ack(struct buf *out, struct position at, uint64_t now, struct str ref, const struct position *published,
+                 struct str traceparent);
 /* field without bytes: left out, as ref. All texts are valid UTF-8. */
 void message_error(struct buf *out, struct position at, uint64_t now, enum error_code code, struct str text,
                    struct str ref, struct str field);

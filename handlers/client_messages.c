@@ -1,6 +1,7 @@
 /* What clients say: pong, ping, ack, auth, and events to publish. */
 #include "handlers/internal.h"
 #include "core/clock.h"
+#include "core/http_fields.h"
 #include "core/limiter.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +13,10 @@ void conn_error(struct ws_conn *c, enum error_code code, struct str text, struct
     conn_say(c, &json);
 }
 
-static void ack(struct ws_conn *c, struct str ref, const struct position *published)
+static void ack(struct ws_conn *c, struct str ref, const struct position *published, struct str traceparent)
 {
     struct buf json = {0};
-    message_ack(&json, conn_position(c), clock_unix_ms(), ref, published);
+    message_ack(&json, conn_position(c), clock_unix_ms(), ref, published, traceparent);
     conn_say(c, &json);
 }
 
@@ -50,7 +51,7 @@ static void on_auth(struct ws_conn *c, const struct client_message *m)
     } else {
         c->scopes = (uint8_t)claims.scopes;
         conn_set_expiry(c, claims.exp);
-        ack(c, m->ref, NULL);
+        ack(c, m->ref, NULL, STR_NONE);
     }
 }
 
@@ -60,10 +61,17 @@ static void on_auth(struct ws_conn *c, const struct client_message *m)
 /* A publish under way; outlives the connection's closing, since it holds a reference. */
 struct client_publish {
     struct ws_conn *conn;
-    bool has_ref;
+    uint64_t begun_ms;
+    bool has_ref, has_trace;
     size_t ref_len;
     char ref[MESSAGE_REF_MAX];
+    char trace[TRACEPARENT_LEN];
 };
+
+static struct str trace_of(const struct client_publish *pub)
+{
+    return pub->has_trace ? (struct str){pub->trace, sizeof(pub->trace)} : STR_NONE;
+}
 
 static enum error_code error_of(enum publish_status status)
 {
@@ -72,13 +80,33 @@ static enum error_code error_of(enum publish_status status)
     return status == PUBLISH_FAILED ? ERROR_INTERNAL : ERROR_NOT_ACCEPTED;
 }
 
+/* What the access log is to a publish over REST, with the status that would have been answered there. */
+static void log_published(const struct client_publish *pub, int status, const struct publish_result *result)
+{
+    const struct ws_conn *c = pub->conn;
+    char id[POSITION_MAX];
+    struct str event_id = {id, result != NULL ? position_format(id, result->id) : 0};
+    if (log_enabled(LOG_LEVEL_INFO))
+        log_event(LOG_LEVEL_INFO, "published", LOG_CONN(c), LOG_I("status", status),
+                  LOG_S("event_id", result != NULL ? event_id : STR_NONE),
+                  LOG_S("trace_id", traceparent_trace_id(trace_of(pub))),
+                  LOG_U("duration_ms", c->edge->now_ms - pub->begun_ms));
+}
+
+static int log_status(enum publish_status status, const struct publish_result *results)
+{
+    return status != PUBLISH_OK ? publish_problem(status).status : results[0].unknown ? 404 : 202;
+}
+
 static void on_published(void *data, enum publish_status status, const struct publish_result *results, size_t n)
 {
     struct client_publish *pub = data;
     struct ws_conn *c = pub->conn;
     struct str ref = pub->has_ref ? (struct str){pub->ref, pub->ref_len} : STR_NONE;
+    bool done = status == PUBLISH_OK && !results[0].unknown;
     (void)n;
     --c->refs;
+    log_published(pub, log_status(status, results), done ? &results[0] : NULL);
     if (c->state >= CONN_CLOSING)
         ;
     else if (status != PUBLISH_OK)
@@ -86,7 +114,7 @@ static void on_published(void *data, enum publish_status status, const struct pu
     else if (results[0].unknown)
         conn_error(c, ERROR_NOT_ACCEPTED, STR_LIT("there is no such connection"), ref, STR_LIT("/audience/connection"));
     else
-        ack(c, ref, &results[0].id);
+        ack(c, ref, &results[0].id, trace_of(pub));
     free(pub);
 }
 
@@ -105,12 +133,16 @@ static bool within_publish_rate(struct ws_conn *c)
 static void publish(struct ws_conn *c, const struct client_message *m)
 {
     struct client_publish *pub = mem_zalloc(sizeof(*pub));
-    struct publish_request request = {.events = &m->event, .n = 1};
+    struct publish_request request = {.events = &m->event, .n = 1, .traceparent = m->traceparent};
     pub->conn = c;
+    pub->begun_ms = c->edge->now_ms;
     pub->has_ref = m->ref.p != NULL;
     pub->ref_len = m->ref.n;
     if (m->ref.n != 0)
         memcpy(pub->ref, m->ref.p, m->ref.n);
+    pub->has_trace = m->traceparent.p != NULL;
+    if (pub->has_trace)
+        memcpy(pub->trace, m->traceparent.p, sizeof(pub->trace));
     ++c->refs;
     pubsub_publish(c->edge->pubsub, &request, on_published, pub);
 }

@@ -100,8 +100,9 @@ static void log_closed(const struct ws_conn *c, uint16_t code, const char *reaso
 {
     enum log_level level = code >= 1002 && code != 1005 && code != 1012 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     if (log_enabled(level))
-        log_event(level, "connection_closed", LOG_S("connection_id", conn_id(c)), LOG_S("user", conn_user(c)),
-                  LOG_U("code", code), LOG_Z("reason", reason), LOG_U("duration_ms", c->edge->now_ms - c->opened_ms));
+        log_event(level, "connection_closed", LOG_CONN(c), LOG_U("code", code), LOG_Z("reason", reason),
+                  LOG_U("duration_ms", c->edge->now_ms - c->opened_ms), LOG_U("bytes_in", c->in),
+                  LOG_U("bytes_out", c->out));
 }
 
 void conn_close(struct ws_conn *c, uint16_t code, const char *reason)

@@ -96,6 +96,7 @@ static void note_partial(struct ws_conn *c)
 void conn_feed(struct ws_conn *c, uint8_t *p, size_t n)
 {
     c->seen_ms = c->edge->now_ms;
+    conn_count_bytes(&c->in, n);
     while (c->state != CONN_CLOSED) {
         struct frame_event event = frame_decode(&c->decoder, &p, &n);
         if (event.kind == FRAME_EVENT_NONE)

@@ -120,6 +120,7 @@ struct ws_conn {
     struct interned *agent;        /* the user agent, for others to see; NULL: none */
     uint8_t remote[16];            /* the client's address, likewise; zero of a Unix socket */
     uint32_t gen;                  /* how many sockets have had its id, itself included */
+    uint32_t in, out;              /* bytes read and written, for the log; UINT32_MAX: that many or more */
 
     uint32_t refs;         /* answers of pubsub/ that are still to come */
     uint16_t notice_early; /* how long before expires_ms it is told, ms */
@@ -196,9 +197,19 @@ void conn_cut(struct ws_conn *c, const char *why);
 void conn_free(struct ws_conn *c);
 struct str conn_user(const struct ws_conn *c);
 struct str conn_id(const struct ws_conn *c);
+/* Of a log line: who it is about, as far as that is known yet, or still. */
+#define LOG_CONN(c) LOG_S("connection_id", str_or_none(conn_id(c))), LOG_S("user", str_or_none(conn_user(c)))
+static inline struct str str_or_none(struct str s)
+{
+    return s.n != 0 ? s : STR_NONE;
+}
 /* What every frame that is no event carries as its event_id. */
 struct position conn_position(struct ws_conn *c);
 void conn_list_add(struct conn_list *l, struct ws_conn *c);
+static inline void conn_count_bytes(uint32_t *counter, size_t n)
+{
+    *counter = n < UINT32_MAX - *counter ? *counter + (uint32_t)n : UINT32_MAX;
+}
 static inline bool conn_is_catching_up(const struct ws_conn *c)
 {
     return c->state < CONN_LIVE && c->catch_up != NULL;

@@ -1,7 +1,20 @@
 /* What a connection is told at the passages of its catch-up: welcome, caught_up, resync_required; and the read of the
  * head that a fresh client starts at, shared by all who ask for it in a loop turn. */
 #include "handlers/internal.h"
+#include "core/cidr.h"
 #include "core/clock.h"
+
+static void log_opened(const struct ws_conn *c)
+{
+    static const uint8_t unknown[16];
+    char text[46];
+    struct str address = {text, cidr_format(c->remote, text)};
+    if (memcmp(c->remote, unknown, sizeof(unknown)) == 0)
+        address = STR_NONE;
+    log_event(LOG_LEVEL_DEBUG, "connection_opened", LOG_CONN(c), LOG_S("address", address),
+              LOG_B("resumed", c->resumed), LOG_B("recovering", c->resuming),
+              LOG_U("duration_ms", c->edge->now_ms - c->opened_ms));
+}
 
 void conn_say_welcome(struct ws_conn *c)
 {
@@ -19,6 +32,8 @@ void conn_say_welcome(struct ws_conn *c)
     };
     message_welcome(&json, &m, clock_unix_ms());
     conn_say(c, &json);
+    if (log_enabled(LOG_LEVEL_DEBUG))
+        log_opened(c);
     c->welcomed = true;
     c->deadline_ms = 0;
     if (c->edge->leave_by_ms != 0)

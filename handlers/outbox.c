@@ -278,6 +278,7 @@ static size_t written_tape(struct ws_conn *c, uint64_t to, size_t n)
 void conn_written(struct ws_conn *c, size_t n)
 {
     const struct tape *t = &c->edge->tape;
+    conn_count_bytes(&c->out, n);
     while (n != 0) {
         struct ws_outbox *o = c->outbox;
         uint64_t boundary;

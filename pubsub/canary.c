@@ -48,7 +48,8 @@ static void on_error(struct pubsub *p, struct str text)
     if (error == SCRIPT_ERROR_SCHEMA || error == SCRIPT_ERROR_INFO || error == SCRIPT_ERROR_CLUSTER)
         fatal(p, text);
     if (log_limit_pass(&p->canary.log, clock_monotonic_ms(), &suppressed))
-        log_event(LOG_LEVEL_ERROR, "canary_failed", LOG_U("worker", p->worker), LOG_S("reply", text));
+        log_event(LOG_LEVEL_ERROR, "canary_failed", LOG_U("worker", p->worker), LOG_S("reply", text),
+                  LOG_U("suppressed", suppressed));
     p->canary.wanted = false;
     p->canary.next_ms = clock_monotonic_ms() + RETRY_MS;
     if (error == SCRIPT_ERROR_READONLY)

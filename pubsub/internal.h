@@ -55,7 +55,7 @@ struct subscriber_state {
     size_t due_n, due_cap;
     struct channel_linger *linger_first, *linger_last; /* in the order of until_ms */
     uint64_t dropped;                                  /* junk from foreign publishers */
-    struct log_limit log;
+    struct log_limit log, refused_log;
 };
 
 struct publish_entry;

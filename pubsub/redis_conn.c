@@ -50,11 +50,21 @@ struct redis_conn {
     char failure_text[400];
 };
 
+/* Without the arguments that Redis repeats of a command that it does not know (rename-command), such as a password. */
+static struct str error_text(const redisReply *r)
+{
+    static const char arguments[] = ", with args beginning with";
+    const char *cut = memmem(r->str, (size_t)r->len, arguments, sizeof(arguments) - 1);
+    return (struct str){r->str, cut != NULL ? (size_t)(cut - r->str) : (size_t)r->len};
+}
+
 struct str redis_reply_str(const redisReply *r)
 {
     if (r == NULL)
         return STR_LIT("no reply");
-    if (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS || r->type == REDIS_REPLY_ERROR)
+    if (r->type == REDIS_REPLY_ERROR)
+        return error_text(r);
+    if (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS)
         return (struct str){r->str, (size_t)r->len};
     return STR_LIT("a reply of another type");
 }

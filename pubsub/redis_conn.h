@@ -57,7 +57,7 @@ void redis_conn_resume(struct redis_conn *c);
  * lost if nothing comes within the timeout. */
 void redis_conn_tick(struct redis_conn *c, uint64_t now_ms);
 
-/* Text of a reply's kind, for logs and errors: never NULL. */
+/* Text of a reply, for logs too: never NULL. An error's without the arguments of the command that it may repeat. */
 struct str redis_reply_str(const redisReply *r);
 static inline bool redis_reply_is_error(const redisReply *r)
 {

@@ -283,12 +283,20 @@ static bool is_string(const redisReply *r)
     return r->type == REDIS_REPLY_STRING;
 }
 
+/* One for each channel that the ACL does not allow. */
+static void log_refused(struct pubsub *p, struct str reply)
+{
+    uint64_t suppressed;
+    if (log_limit_pass(&p->sub.refused_log, clock_monotonic_ms(), &suppressed))
+        log_event(LOG_LEVEL_ERROR, "redis_subscribe_refused", LOG_U("worker", p->worker), LOG_S("reply", reply),
+                  LOG_U("suppressed", suppressed));
+}
+
 static void on_message(void *data, redisReply *r)
 {
     struct pubsub *p = data;
     if (redis_reply_is_error(r)) {
-        log_event(LOG_LEVEL_ERROR, "redis_subscribe_refused", LOG_U("worker", p->worker),
-                  LOG_S("reply", redis_reply_str(r)));
+        log_refused(p, redis_reply_str(r));
         return;
     }
     if (r->type != REDIS_REPLY_ARRAY || r->elements != 3 || !is_string(r->element[0]) || !is_string(r->element[1]))

@@ -2,6 +2,7 @@
 #include "server/access_log.h"
 #include "api/api.h"
 #include "api/respond.h"
+#include "core/http_fields.h"
 
 struct access_log {
     h2o_logger_t super;
@@ -22,7 +23,8 @@ static void log_access(h2o_logger_t *super, h2o_req_t *req)
     const struct access_log *self = (const struct access_log *)super;
     const struct api_call *call = api_call_find(req);
     struct str rest = str_of_iovec(req->input.path);
-    struct log_field fields[6];
+    struct log_field fields[7];
+    struct str trace;
     size_t n = 0;
 
     if (!log_enabled(self->level) || req->res.status == 101)
@@ -34,6 +36,8 @@ static void log_access(h2o_logger_t *super, h2o_req_t *req)
         fields[n++] = LOG_S("subject", ((struct str){call->caller.subject, call->caller.subject_len}));
     if (call != NULL && call->event_id_len != 0)
         fields[n++] = LOG_S("event_id", ((struct str){call->event_id, call->event_id_len}));
+    if (request_field(req, "traceparent", &trace) == 1 && traceparent_valid(trace))
+        fields[n++] = LOG_S("trace_id", traceparent_trace_id(trace));
     fields[n++] = LOG_I("duration_ms", duration_ms(req));
     log_fields(self->level, "request", fields, n);
 }

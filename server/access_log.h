@@ -5,8 +5,8 @@
 #include <h2o.h>
 #include "core/log.h"
 
-/* Event "request": method, path (never the query, which may hold a token), status, duration_ms, and subject and
- * event_id where there are any. Upgrades (101) are left to the edge. */
+/* Event "request": method, path (never the query, which may hold a token), status, duration_ms, and subject,
+ * event_id and trace_id where there are any. Upgrades (101) are left to the edge. */
 void access_log_register(h2o_pathconf_t *path, enum log_level level);
 
 #endif

@@ -124,6 +124,13 @@ static void traceparent_of_the_standards_example_is_valid(void **state)
     assert_true(traceparent_valid(STR_LIT("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes-later")));
 }
 
+static void the_trace_id_is_the_second_part(void **state)
+{
+    struct str id = traceparent_trace_id(STR_LIT("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+    assert_true(str_eq(id, STR_LIT("4bf92f3577b34da6a3ce929d0e0e4736")));
+    assert_null(traceparent_trace_id(STR_NONE).p);
+}
+
 static void traceparent_of_another_form_is_not(void **state)
 {
     static const char *const no[] = {
@@ -173,6 +180,7 @@ int main(void)
         cmocka_unit_test(idempotency_key_has_at_most_255_characters),
         cmocka_unit_test(traceparent_of_the_standards_example_is_valid),
         cmocka_unit_test(traceparent_of_another_form_is_not),
+        cmocka_unit_test(the_trace_id_is_the_second_part),
         cmocka_unit_test(authorization_hands_out_a_bearer_token_only),
     };
 

@@ -61,14 +61,17 @@ static void ping_and_pong(void **state)
 static void ack(void **state)
 {
     struct position published = {5, 99, 0};
-    message_ack(&out, at, NOW, STR_LIT("r"), &published);
+    message_ack(&out, at, NOW, STR_LIT("r"), &published, STR_NONE);
     assert_written(HEAD("ack") "\"ref\":\"r\",\"event_id\":\"5-99\"}}");
-    message_ack(&out, at, NOW, STR_NONE, &published);
+    message_ack(&out, at, NOW, STR_NONE, &published, STR_NONE);
     assert_written(HEAD("ack") "\"event_id\":\"5-99\"}}");
-    message_ack(&out, at, NOW, STR_LIT("r"), NULL);
+    message_ack(&out, at, NOW, STR_LIT("r"), NULL, STR_NONE);
     assert_written(HEAD("ack") "\"ref\":\"r\"}}");
-    message_ack(&out, at, NOW, STR_NONE, NULL);
+    message_ack(&out, at, NOW, STR_NONE, NULL, STR_NONE);
     assert_written(HEAD("ack") "}}");
+    message_ack(&out, at, NOW, STR_LIT("r"), &published, STR_LIT("00-4bf9-01"));
+    assert_written("{\"type\":\"ack\",\"event_id\":\"5-6.7\",\"timestamp\":\"2025-11-08T22:00:00.123Z\","
+                   "\"traceparent\":\"00-4bf9-01\",\"data\":{\"ref\":\"r\",\"event_id\":\"5-99\"}}");
 }
 
 static void error(void **state)
