@@ -76,6 +76,14 @@ void conn_catch_up(struct ws_conn *c)
     conn_wake(c);
 }
 
+void conn_lost_log(struct ws_conn *c)
+{
+    if (c->state == CONN_LIVE || c->state == CONN_CATCHING_UP)
+        conn_catch_up(c);
+    if (c->state == CONN_SUBSCRIBING)
+        c->catch_up->resync = RESYNC_EXPIRED;
+}
+
 void edge_gap(struct edge *e)
 {
     ++e->gap_generation;

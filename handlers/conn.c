@@ -116,7 +116,6 @@ void conn_close(struct ws_conn *c, uint16_t code, const char *reason)
     outbox_drop_events(c, (struct position){UINT64_MAX, UINT64_MAX, 0});
     conn_end_catch_up(c);
     unfollow(c);
-    c->close_code = code;
     conn_set_state(c, CONN_CLOSING);
     c->deadline_ms = c->edge->now_ms + CLOSE_TIMEOUT_MS;
     frame_append_close(&frame, code == 1005 ? 0 : code, str_of(reason));

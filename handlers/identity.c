@@ -95,14 +95,27 @@ bool edge_on_claimed(void *data, void *claim, const struct identity_claimed *r)
     return true;
 }
 
-void edge_on_registered(void *data, struct hub_channel *channel)
+/* Redis had it in this epoch and has it no more: it counted as away for so long that its log was dropped. In another
+ * epoch the page tells whether something is lost. */
+static bool is_forgotten(const struct ws_conn *c, enum registered how, uint16_t epoch)
 {
-    (void)data;
+    return how == REGISTERED_NEW && c->known_in == epoch;
+}
+
+void edge_on_registered(void *data, struct hub_channel *channel, enum registered how)
+{
+    struct edge *e = data;
+    uint16_t epoch = (uint16_t)(pubsub_epoch(e->pubsub) | 1);
     for (struct hub_member *m = channel->members; m != NULL; m = m->next) {
         struct ws_conn *c = conn_of_member(m);
+        bool forgotten = is_forgotten(c, how, epoch);
+        if (how != REGISTERED_REFUSED)
+            c->known_in = epoch;
         if (!c->registered) {
             c->registered = true;
             conn_wake(c);
+        } else if (forgotten && c->welcomed) {
+            conn_lost_log(c);
         }
     }
 }

@@ -124,10 +124,10 @@ struct ws_conn {
 
     uint32_t refs;         /* answers of pubsub/ that are still to come */
     uint16_t notice_early; /* how long before expires_ms it is told, ms */
-    uint16_t close_code;
-    uint8_t state;     /* enum conn_state */
-    uint8_t scopes;    /* enum scope bits */
-    bool resuming : 1; /* brought a position, and has not been told caught_up or resync_required since */
+    uint16_t known_in;     /* of the epoch in which Redis last had its identity, the lowest bits; 0: never */
+    uint8_t state;         /* enum conn_state */
+    uint8_t scopes;        /* enum scope bits */
+    bool resuming : 1;     /* brought a position, and has not been told caught_up or resync_required since */
     bool welcomed : 1;
     bool blocked : 1;      /* the socket takes no more; its callback will come */
     bool dirty : 1;        /* is in edge->dirty */
@@ -243,7 +243,7 @@ void conn_exit(struct ws_conn *c);
 void edge_register(struct edge *e);
 bool edge_on_claim_due(void *edge, void *claim);
 bool edge_on_claimed(void *edge, void *claim, const struct identity_claimed *r);
-void edge_on_registered(void *edge, struct hub_channel *channel);
+void edge_on_registered(void *edge, struct hub_channel *channel, enum registered how);
 void edge_on_superseded(void *edge, struct hub_channel *channel, uint32_t gen);
 void edge_on_register_all(void *edge);
 
@@ -294,6 +294,8 @@ void conn_begin_unknown(struct ws_conn *c);
 /* A live connection, or one that catches up already, has missed something after its position: it goes back to
  * SUBSCRIBING. */
 void conn_catch_up(struct ws_conn *c);
+/* Catches up, and is told `expired`: of its own log, which is gone, nobody can tell what was in it. */
+void conn_lost_log(struct ws_conn *c);
 /* Its catch-up is over, or given up. */
 void conn_end_catch_up(struct ws_conn *c);
 /* All up to the end of this round is written, unless the outbox says otherwise: on to the next, or live. */

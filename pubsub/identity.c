@@ -128,7 +128,7 @@ static void on_answer(struct pubsub *p, const struct identity_entry *e, const st
     if (a->status == IDENTITY_SUPERSEDED)
         p->callbacks->on_superseded(p->data, c, e->gen + 1);
     else
-        p->callbacks->on_registered(p->data, c);
+        p->callbacks->on_registered(p->data, c, a->status == IDENTITY_NEW ? REGISTERED_NEW : REGISTERED_HELD);
 }
 
 static void on_answers(struct identity_call *call, const struct identity_answer *answers)
@@ -160,7 +160,7 @@ static void let_in(struct identity_call *call)
     for (struct identity_entry *e = call->entries.first; e != NULL; e = e->next) {
         struct hub_channel *c = e->act == IDENTITY_REGISTER ? channel_of(call->p, e) : NULL;
         if (c != NULL)
-            call->p->callbacks->on_registered(call->p->data, c);
+            call->p->callbacks->on_registered(call->p->data, c, REGISTERED_REFUSED);
     }
 }
 

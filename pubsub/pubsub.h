@@ -28,6 +28,8 @@ struct identity_claimed {
     uint32_t gen;
 };
 
+enum registered { REGISTERED_NEW, REGISTERED_HELD, REGISTERED_REFUSED };
+
 /* News for the edge. All are called from the loop, never from inside a pubsub_* call. */
 struct pubsub_callbacks {
     /* An event for everybody (id is belfry's, or `.n` of a foreign one); text is what clients get, valid during the
@@ -51,8 +53,9 @@ struct pubsub_callbacks {
      * by on_broadcast, in order, and then on_mark with the mark at the head of that read. */
     void (*on_tape_restart)(void *ctx, struct position lost);
 
-    /* This connection is known to those who publish; or Redis has refused to take it, and will be asked again. */
-    void (*on_registered)(void *ctx, struct hub_channel *channel);
+    /* This connection is known to those who publish, or known already (held, new); or Redis has refused to take it, and
+     * will be asked again. */
+    void (*on_registered)(void *ctx, struct hub_channel *channel, enum registered how);
     /* A newer socket has the identity: whoever is in this channel with a smaller gen has to be closed 4409. */
     void (*on_superseded)(void *ctx, struct hub_channel *channel, uint32_t gen);
     /* Redis may know of none of this worker's connections any more, or of newer sockets: all have to be registered
@@ -200,6 +203,9 @@ struct pubsub_totals {
     bool stale;
 };
 void pubsub_totals(struct pubsub *p, void (*cb)(void *data, struct pubsub_totals totals), void *data);
+
+/* The greatest epoch that Redis has answered with. */
+uint64_t pubsub_epoch(const struct pubsub *p);
 
 /* Identities: which connections there are, in the whole cluster. What is said in a turn goes out at its end, before the
  * turn's read of the head, in batches; what a broken connection leaves open is said again. Everything is copied. */

@@ -315,6 +315,34 @@ async def test_a_node_that_was_only_stopped_comes_back_to_what_is_still_its_own(
         await client.close()
 
 
+async def test_a_connection_whose_identity_has_expired_meanwhile_is_told_that_its_log_is_gone(belfry, redis_server):
+    """Its worker was cut off for longer than an identity may be away; what was sent to it until then is gone."""
+    one, two = belfry(), belfry()
+    me = user()
+    kept, kept_name, _ = await arrive(one, me)
+    gone, gone_name, _ = await arrive(one, me)
+    node = conns(redis_server)[kept_name]["node"]
+    one.pause()
+    end_lease(redis_server, node)
+    other, _, _ = await arrive(two, me)  # its welcome asks for the head, which shows the dead node
+    await until(lambda: away(redis_server, gone_name) and away(redis_server, kept_name))
+    for name in (kept_name, gone_name):
+        await post(two, name)
+    with redis_server.client() as r:  # five minutes and one later
+        assert r.delete(f"ws:away:{gone_name}", f"ws:log:conn:{gone_name}") == 2
+        for connection in r.client_list():
+            if node in connection["name"]:
+                r.client_kill_filter(_id=connection["id"])
+    one.resume()
+    assert (await gone.next("resync_required", 20))["data"]["reason"] == "expired"
+    await kept.next("to.one", 20)
+    assert not [f for f in kept.frames if f["type"] == "resync_required"]
+    await post(two, gone_name)
+    await gone.next("to.one", 20)
+    for client in (kept, gone, other):
+        await client.close()
+
+
 async def test_a_node_that_was_cut_off_closes_what_was_resumed_elsewhere(belfry, redis_server):
     one, two = belfry(), belfry()
     me = user()
