@@ -39,15 +39,16 @@ static struct str query_of(h2o_req_t *req)
     return (struct str){req->path.base + req->query_at + 1, req->path.len - req->query_at - 1};
 }
 
-/* STR_NONE if it is absent or badly encoded: a token like that is refused as missing, a position as unknown. */
+/* STR_NONE if it is absent or empty. What is badly encoded reads as a NUL, which no parameter may hold: such a token is
+ * refused, such a position unknown. */
 static struct str query_param(h2o_req_t *req, const char *name)
 {
     struct str query = query_of(req), value = STR_NONE;
     char *storage = h2o_mem_alloc_pool(&req->pool, query.n + 1);
     int found = query_get(query, name, storage, &value);
     if (found == -1)
-        return STR_LIT("");
-    return found == 1 ? value : STR_NONE;
+        return (struct str){"", 1};
+    return found == 1 && value.n != 0 ? value : STR_NONE;
 }
 
 /* --- refusals by HTTP -----------------------------------------------------------------------------------------------

@@ -335,7 +335,7 @@ async def test_malformed_acks_are_bad_messages(shared):
         assert (await client.closed())[0] == 4400
 
 
-@pytest.mark.parametrize("name", ["", "%00", "%0a", "%c2%85", "%ff", "%c0%80", "%zz", "x" * 65, "%C3%A9" * 33])
+@pytest.mark.parametrize("name", ["%00", "%0a", "%c2%85", "%ff", "%c0%80", "%zz", "x" * 65, "%C3%A9" * 33])
 async def test_a_bad_name_of_a_cursor_is_told_by_a_close(shared, name):
     async with await Client.connect(shared, token(user()), query=f"cursor={name}") as client:
         code, reason = await client.closed()

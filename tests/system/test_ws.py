@@ -370,6 +370,14 @@ async def test_a_malformed_position_is_unknown(shared, token, malformed):
         assert (await client.next("live"))["event_id"] == live
 
 
+async def test_empty_parameters_count_as_absent(shared, token):
+    async with await Client.connect(shared, token(user()), query="last_event_id=&connection_id=&cursor=") as client:
+        welcome = await client.welcome()
+        assert welcome["data"]["recovering"] is False and welcome["data"]["resumed"] is False
+        live = shared.publish("live", {})["event_id"]
+        assert (await client.next())["event_id"] == live
+
+
 async def test_nothing_acknowledged_means_live(shared, token):
     async with await Client.connect(shared, token(user()), query="last_event_id=acked") as client:
         welcome = await client.welcome()
