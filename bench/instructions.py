@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Counts the instructions of the server for each delivery, under valgrind's callgrind: unlike times, such a count hardly
-depends on what else the machine does. With --against, of two binaries, and the difference.
+"""Counts the instructions that the server spends on each delivery of a broadcast, under valgrind's callgrind: unlike times,
+such a count hardly depends on what else the machine does. With --against, of two binaries, and the difference.
 
-The same clients get a few broadcasts in one run and many in another: the difference of the two is what deliveries cost.
+Counted is what edge_flush does with all that it calls, without the kernel. The same clients get a few broadcasts in one
+run and many in another: the difference of the two is what deliveries cost.
 """
 
 import argparse
@@ -28,7 +29,8 @@ class Instrumented(run.Belfry):
         script = pathlib.Path(folder) / "belfry-under-callgrind"
         self.log = pathlib.Path(folder) / "callgrind.log"
         script.write_text("#!/bin/sh\n"
-                          f"exec valgrind --tool=callgrind --callgrind-out-file={folder}/callgrind.out "
+                          "exec valgrind --tool=callgrind --toggle-collect=edge_flush "
+                          f"--callgrind-out-file={folder}/callgrind.out "
                           f"--log-file={self.log} '{binary}'\n")
         script.chmod(0o755)
         super().__init__(argparse.Namespace(binary=script), folder, CLIENTS, redis)

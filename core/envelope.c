@@ -65,6 +65,18 @@ void envelope_foreign(struct buf *out, const struct envelope *e, struct position
     put_rest(out, e->event_id.p != NULL ? e->event_id : e->source_id, e->traceparent, e->data);
 }
 
+uint64_t envelope_timestamp(struct str text)
+{
+    struct str word = STR_LIT("\"timestamp\":\"");
+    size_t n = text.n < ENVELOPE_TIMESTAMP_WITHIN ? text.n : ENVELOPE_TIMESTAMP_WITHIN;
+    const char *at = memmem(text.p, n, word.p, word.n);
+    int64_t ns;
+
+    if (at == NULL || (size_t)(at - text.p) + word.n + RFC3339_LEN > text.n)
+        return 0;
+    return rfc3339_parse((struct str){at + word.n, RFC3339_LEN}, &ns) == 0 && ns > 0 ? (uint64_t)ns / 1000000 : 0;
+}
+
 static struct str optional_string(struct arena *a, struct json_value v)
 {
     return v.kind == JSON_STRING ? json_string(a, v) : STR_NONE;

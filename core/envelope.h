@@ -20,6 +20,11 @@ void envelope_tail(struct buf *out, uint64_t unix_ms, struct str traceparent, st
 /* `{"type":"t","event_id":"1-2","timestamp":"…"`, as all that the server sends begins. */
 void envelope_open(struct buf *out, struct str type, struct position id, uint64_t unix_ms);
 
+/* The timestamp, in unix ms, of an event as clients get it, read out of its beginning (what is before it may be a
+ * frame's header); 0 if there is none within ENVELOPE_TIMESTAMP_WITHIN bytes. */
+#define ENVELOPE_TIMESTAMP_WITHIN 200
+uint64_t envelope_timestamp(struct str text);
+
 /* Slices point into the payload, or into the arena where a string was written with escapes. */
 struct envelope {
     bool own; /* begins with one space and has an own-looking id; whether that id is right is the mark's to judge */

@@ -1,5 +1,6 @@
 /* PUBLISH_RATE: one token bucket for each subject that publishes. */
 #include "core/limiter.h"
+#include "core/metrics.h"
 #include <stdlib.h>
 
 struct limiter_entry {
@@ -95,5 +96,8 @@ enum limiter_verdict limiter_take(struct limiter *l, struct str subject, uint32_
         return LIMITER_OK;
     forget_the_rested(l, now_ms);
     e = find_or_add(l, subject);
-    return bucket_take(&e->bucket, l->rate, n, now_ms, retry_ms) ? LIMITER_OK : LIMITER_LATER;
+    if (bucket_take(&e->bucket, l->rate, n, now_ms, retry_ms))
+        return LIMITER_OK;
+    metric_add(METRIC_RATE_LIMITED_PUBLISH, 1);
+    return LIMITER_LATER;
 }

@@ -77,7 +77,7 @@ void metric_observe_us(enum metric_histogram h, uint64_t us)
     metric_add_to(&metrics_mine->histograms[h].sum_us, us);
 }
 
-/* --- closes ---------------------------------------------------------------------------------------------------------
+/* --- cells by text --------------------------------------------------------------------------------------------------
  */
 
 enum metric metric_of_close_code(unsigned code)
@@ -86,6 +86,14 @@ enum metric metric_of_close_code(unsigned code)
         if (strtoul(values[i].text, NULL, 10) == code)
             return values[i].cell;
     return METRIC_CLOSES_OTHER;
+}
+
+enum metric metric_of_policy(struct str policy)
+{
+    for (size_t i = METRIC_REDIS_POLICY_NOEVICTION; i < METRIC_REDIS_POLICY_OTHER; i++)
+        if (str_eq(policy, str_of(values[i].text)))
+            return values[i].cell;
+    return METRIC_REDIS_POLICY_OTHER;
 }
 
 /* --- text -----------------------------------------------------------------------------------------------------------

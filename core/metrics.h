@@ -71,8 +71,9 @@ static inline void metric_set(enum metric m, uint64_t value)
 
 void metric_observe_us(enum metric_histogram h, uint64_t us);
 
-/* The cell of a close code. */
+/* The cell of a close code, and of Redis' maxmemory-policy. */
 enum metric metric_of_close_code(unsigned code);
+enum metric metric_of_policy(struct str policy);
 
 /* Appends Prometheus' text format (0.0.4) of the n workers' sets and of what is known of the process; a value of the
  * process that is NAN is left out. */

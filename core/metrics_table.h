@@ -21,6 +21,7 @@
     V(id, BAD_HANDSHAKE, "bad_handshake")                                                                              \
     V(id, ORIGIN, "origin")                                                                                            \
     V(id, TOKEN, "token")                                                                                              \
+    V(id, CURSOR, "cursor")                                                                                            \
     V(id, PROCESS_FULL, "process_full")                                                                                \
     V(id, USER_LIMIT, "user_limit")                                                                                    \
     V(id, ADDRESS_LIMIT, "address_limit")                                                                              \

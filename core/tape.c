@@ -156,6 +156,13 @@ struct tape_frame tape_frame_at(const struct tape *t, uint64_t offset)
     return *frame(t, frames_before(t, offset + 1) - 1);
 }
 
+void tape_learn_stretch(struct tape *t, uint64_t from, uint64_t to)
+{
+    size_t before = frames_before(t, to);
+
+    t->stretch = (struct tape_stretch){from, to, before - frames_before(t, from), frame(t, before - 1)->id};
+}
+
 bool tape_frame_before(const struct tape *t, uint64_t offset, struct tape_frame *out)
 {
     size_t n = frames_before(t, offset);
@@ -204,8 +211,10 @@ size_t tape_cut(struct tape *t, const struct history *h)
 
     while (kept != 0 && history_judge(h, frame(t, kept - 1)->id) != RESYNC_NONE)
         kept--;
-    if (kept != before)
+    if (kept != before) {
         t->head = frame(t, kept)->offset;
+        t->stretch = (struct tape_stretch){0}; /* other frames will lie at those offsets */
+    }
     t->index_count = kept;
     if (kept == 0 && history_judge(h, t->lost) != RESYNC_NONE)
         t->lost = (struct position){0};

@@ -18,6 +18,13 @@ struct tape_frame {
     uint64_t offset; /* absolute, of its first byte */
 };
 
+/* What lies between two offsets. */
+struct tape_stretch {
+    uint64_t from, to;
+    size_t n;             /* how many frames begin there */
+    struct position last; /* id of the one that holds the last byte */
+};
+
 struct tape {
     char *bytes;
     size_t cap, max_bytes; /* both powers of two */
@@ -25,6 +32,7 @@ struct tape {
     struct tape_frame *index; /* ring of the frames between tail and head */
     size_t index_cap, index_first, index_count;
     struct position lost; /* where it begins: the last id that it does not hold any more; 0-0: it has lost nothing */
+    struct tape_stretch stretch; /* the one that was asked for last */
 };
 
 /* max_bytes is rounded down to a power of two, at least 64 KB. */
@@ -46,6 +54,15 @@ int tape_pieces(const struct tape *t, uint64_t offset, uint64_t end, struct str 
 uint64_t tape_boundary(const struct tape *t, uint64_t offset);
 /* The frame that contains byte `offset` (tail ≤ offset < head). */
 struct tape_frame tape_frame_at(const struct tape *t, uint64_t offset);
+void tape_learn_stretch(struct tape *t, uint64_t from, uint64_t to);
+/* Of tail ≤ from < to ≤ head, both anywhere in frames. What was asked for last is at hand: after a broadcast most
+ * cursors move along the same stretch. */
+static inline struct tape_stretch tape_stretch(struct tape *t, uint64_t from, uint64_t to)
+{
+    if (t->stretch.from != from || t->stretch.to != to)
+        tape_learn_stretch(t, from, to);
+    return t->stretch;
+}
 /* The last frame that ends at or before the boundary `offset`; false if the tape no longer holds it. */
 bool tape_frame_before(const struct tape *t, uint64_t offset, struct tape_frame *out);
 /* Offset of the first frame with an id greater than `p`; head if there is none. */

@@ -1,5 +1,6 @@
 /* Who is let in: limits of the process, of a user, of an address. */
 #include "handlers/internal.h"
+#include "core/metrics.h"
 #include <stdlib.h>
 
 struct address_count {
@@ -8,21 +9,28 @@ struct address_count {
     uint32_t n;
 };
 
+/* The one place where these refusals are counted. */
+static const char *refused(enum metric why, const char *reason)
+{
+    metric_add(why, 1);
+    return reason;
+}
+
 const char *edge_full(const struct edge *e, uint16_t *code)
 {
     const struct edge_shared *s = e->shared;
     *code = 1013;
     if (e->ending) {
         *code = 1012;
-        return CLOSE_GOING_AWAY;
+        return refused(METRIC_HANDSHAKES_DRAINING, CLOSE_GOING_AWAY);
     }
     if (e->config->max_connections != 0 &&
         atomic_load_explicit(&s->connections, memory_order_relaxed) >= e->config->max_connections)
-        return "retry_after_ms=5000 MAX_CONNECTIONS is reached";
+        return refused(METRIC_HANDSHAKES_PROCESS_FULL, "retry_after_ms=5000 MAX_CONNECTIONS is reached");
     if (atomic_load_explicit(&s->descriptors, memory_order_relaxed) >= s->descriptor_limit)
-        return "retry_after_ms=5000 no descriptors are left";
+        return refused(METRIC_HANDSHAKES_PROCESS_FULL, "retry_after_ms=5000 no descriptors are left");
     if (pubsub_state(e->pubsub, e->now_ms).away)
-        return "retry_after_ms=2000 Redis is away";
+        return refused(METRIC_HANDSHAKES_REDIS_AWAY, "retry_after_ms=2000 Redis is away");
     return NULL;
 }
 
@@ -33,7 +41,7 @@ const char *edge_limit_user(const struct edge *e, struct str user, uint16_t *cod
     if (e->config->max_connections_per_user == 0 || channel == NULL ||
         channel->count < e->config->max_connections_per_user)
         return NULL;
-    return "retry_after_ms=10000 MAX_CONNECTIONS_PER_USER is reached";
+    return refused(METRIC_HANDSHAKES_USER_LIMIT, "retry_after_ms=10000 MAX_CONNECTIONS_PER_USER is reached");
 }
 
 static bool is_address(const struct table_link *l, const void *key)

@@ -8,6 +8,7 @@
  * A page is asked for when the socket has taken all of the round before, so a client is served at its own pace. Turns
  * are given in slices of time, so that ten thousand that resume at once do not hold up the loop. */
 #include "handlers/internal.h"
+#include "core/metrics.h"
 #include <stdlib.h>
 
 static const struct position everything = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
@@ -148,6 +149,7 @@ static void merge_page(struct ws_conn *c, const struct page *page)
         sources[1 + i] = (struct catch_up_source){log->entries, log->n, page_bound(page, log), log->full};
     }
     catch_up_merge(&u->core, sources, 1 + page->n, take, &r);
+    metric_add(r.tape != NULL ? METRIC_CATCH_UPS_TAPE : METRIC_CATCH_UPS_REDIS, 1);
     if (r.tape != NULL)
         read_tape(u);
     conn_drop_broadcasts(c);

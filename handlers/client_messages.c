@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/http_fields.h"
 #include "core/limiter.h"
+#include "core/metrics.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +12,8 @@ void conn_error(struct ws_conn *c, enum error_code code, struct str text, struct
     struct buf json = {0};
     message_error(&json, conn_position(c), clock_unix_ms(), code, text, ref, field);
     conn_say(c, &json);
+    metric_add(METRIC_SENT_ERROR, 1);
+    metric_add(METRIC_ERRORS_BAD_JSON + code, 1);
 }
 
 static void ack(struct ws_conn *c, struct str ref, const struct position *published, struct str traceparent)
@@ -18,6 +21,7 @@ static void ack(struct ws_conn *c, struct str ref, const struct position *publis
     struct buf json = {0};
     message_ack(&json, conn_position(c), clock_unix_ms(), ref, published, traceparent);
     conn_say(c, &json);
+    metric_add(METRIC_SENT_ACK, 1);
 }
 
 static void on_bad_message(struct ws_conn *c, const struct client_error *error)
@@ -33,6 +37,7 @@ static void on_ping(struct ws_conn *c, const struct client_message *m)
     struct buf json = {0};
     message_pong(&json, conn_position(c), clock_unix_ms(), m->ref);
     conn_say(c, &json);
+    metric_add(METRIC_SENT_PONG, 1);
 }
 
 /* --- auth -----------------------------------------------------------------------------------------------------------
@@ -166,7 +171,9 @@ void conn_on_message(struct ws_conn *c, struct str text)
     struct client_message m;
     struct client_error error;
     struct publication_limits limits = {.max_message_bytes = c->edge->config->max_message_bytes};
-    if (client_message_parse(&arena, text, &limits, &m, &error) != 0) {
+    bool readable = client_message_parse(&arena, text, &limits, &m, &error) == 0;
+    metric_add(readable ? METRIC_RECEIVED_PONG + m.kind : METRIC_RECEIVED_REFUSED, 1);
+    if (!readable) {
         on_bad_message(c, &error);
     } else if (m.kind == CLIENT_PING) {
         on_ping(c, &m);

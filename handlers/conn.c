@@ -1,6 +1,7 @@
 /* One WebSocket connection: its states, its channels, its end. */
 #include "handlers/internal.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -38,6 +39,9 @@ struct position conn_position(struct ws_conn *c)
 
 void conn_set_state(struct ws_conn *c, enum conn_state state)
 {
+    metric_sub(METRIC_CONNECTIONS_HANDSHAKING + c->state, 1);
+    if (state != CONN_CLOSED)
+        metric_add(METRIC_CONNECTIONS_HANDSHAKING + state, 1);
     c->state = (uint8_t)state;
 }
 
@@ -49,6 +53,7 @@ struct ws_conn *conn_create(struct edge *e)
     c->index = (uint32_t)e->conns.n;
     frame_decoder_init(&c->decoder, (uint32_t)e->config->max_message_bytes);
     conn_list_add(&e->conns, c);
+    metric_add(METRIC_CONNECTIONS_HANDSHAKING, 1);
     return c;
 }
 
@@ -98,6 +103,7 @@ static void release_place(struct ws_conn *c)
 
 static void log_closed(const struct ws_conn *c, uint16_t code, const char *reason)
 {
+    metric_add(metric_of_close_code(code), 1);
     enum log_level level = code >= 1002 && code != 1005 && code != 1012 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     if (log_enabled(level))
         log_event(level, "connection_closed", LOG_CONN(c), LOG_U("code", code), LOG_Z("reason", reason),

@@ -72,6 +72,7 @@ static void on_broadcast(void *data, struct position id, struct str text)
         overtake(e, new_tail);
     if (e->tape.head < e->lag_floor)
         e->lag_floor = e->tape.head;
+    measure_broadcast(e, text);
     if (tape_append(&e->tape, id, header, text) == 0)
         e->sweep_left = e->conns.n;
     else

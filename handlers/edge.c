@@ -126,6 +126,7 @@ struct edge_counts edge_counts(const struct edge *e, uint64_t now_ms)
         const struct ws_conn *c = e->conns.entries[i];
         if (c->state < CONN_CLOSING && now_ms > c->seen_ms + silent_ms)
             ++counts.dead;
+        counts.slow += c->blocked && c->state < CONN_CLOSING;
     }
     return counts;
 }

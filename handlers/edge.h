@@ -53,10 +53,13 @@ bool edge_empty(const struct edge *e);
 /* After edge_cut, and when no request is left that could come. */
 void edge_destroy(struct edge *e);
 
-/* Counts of this worker: open connections, and those silent for longer than PING_INTERVAL + 5 s. */
+/* Counts of this worker: open connections, those silent for longer than PING_INTERVAL + 5 s, and those whose socket
+ * takes no more. */
 struct edge_counts {
-    uint64_t local, dead;
+    uint64_t local, dead, slow;
 };
 struct edge_counts edge_counts(const struct edge *e, uint64_t now_ms);
+/* Sets the gauges of this worker that are not kept as things happen. */
+void edge_note_metrics(const struct edge *e, const struct edge_counts *counts);
 
 #endif

@@ -123,20 +123,26 @@ static void flush_dirty(struct edge *e)
 static void sweep_slice(struct edge *e)
 {
     uint64_t until_ms = clock_monotonic_ms() + SLICE_MS;
-    for (unsigned visited = 1; e->sweep_left != 0 && e->conns.n != 0; ++visited) {
+    struct ws_conn *last = NULL;
+    size_t visited = 0;
+    if (e->conns.n == 0)
+        e->sweep_left = 0; /* all have gone */
+    while (e->sweep_left != 0 && e->conns.n != 0) {
         if (e->sweep_at >= e->conns.n)
             e->sweep_at = 0;
         struct ws_conn *c = e->conns.entries[e->sweep_at++];
         --e->sweep_left;
         if (c->state == CONN_LIVE && !c->blocked && c->cursor != e->tape.head)
-            conn_flush(c);
-        if (visited % SLICE_CHECK == 0 && clock_monotonic_ms() >= until_ms)
-            return;
+            conn_flush(last = c);
+        if (++visited % SLICE_CHECK == 0 && clock_monotonic_ms() >= until_ms)
+            break;
     }
+    measure_slice(e, visited, last);
 }
 
 void edge_flush(struct edge *e)
 {
     flush_dirty(e);
     sweep_slice(e);
+    measure_tell(e);
 }

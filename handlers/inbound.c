@@ -1,5 +1,6 @@
 /* Reading: bytes become frames, frames become messages, pings are answered, closes are answered. */
 #include "handlers/internal.h"
+#include "core/metrics.h"
 #include <errno.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@ static bool within_rate(struct ws_conn *c, bool tell)
     struct edge *e = c->edge;
     if (bucket_take(&c->rate, e->config->client_rate, 1, e->now_ms, NULL))
         return true;
+    metric_add(METRIC_RATE_LIMITED_CLIENT, 1);
     if (tell)
         conn_error(c, ERROR_RATE_LIMITED, STR_LIT("more messages than CLIENT_RATE allows"), STR_NONE, STR_NONE);
     if (strikes_add(&c->limited, e->now_ms))
@@ -97,6 +99,7 @@ void conn_feed(struct ws_conn *c, uint8_t *p, size_t n)
 {
     c->seen_ms = c->edge->now_ms;
     conn_count_bytes(&c->in, n);
+    metric_add(METRIC_RECEIVED_BYTES_TOTAL, n);
     while (c->state != CONN_CLOSED) {
         struct frame_event event = frame_decode(&c->decoder, &p, &n);
         if (event.kind == FRAME_EVENT_NONE)

@@ -145,6 +145,14 @@ struct ws_conn {
     bool resumed : 1;      /* its id was another socket's before */
 };
 
+/* See measure.c. */
+struct edge_measures {
+    uint64_t events, bytes; /* written since the last measure_tell */
+    uint64_t timestamp_ms;  /* unix, of the newest broadcast; 0: unknown */
+    uint64_t fanout_since_ms;
+    size_t fanout_left; /* connections that have yet to be visited in the fan-out that is measured; 0: none is */
+};
+
 struct conn_list {
     struct ws_conn **entries;
     size_t n, cap;
@@ -182,7 +190,18 @@ struct edge {
     uint64_t now_ms;      /* of this turn */
     uint8_t *scratch;     /* where plain sockets are read into */
     struct log_limit origin_log;
+    struct edge_measures measures;
 };
+
+/* measure.c */
+/* An event that is not on the tape begins to be written. */
+void measure_event(struct ws_conn *c, const struct ws_frame *f);
+/* A broadcast has come onto the tape. */
+void measure_broadcast(struct edge *e, struct str text);
+/* A slice of the fan-out has visited so many; `last` of them had something to write (NULL: nobody had). */
+void measure_slice(struct edge *e, size_t visited, const struct ws_conn *last);
+/* Hands over what was added up. */
+void measure_tell(struct edge *e);
 
 /* conn.c */
 struct ws_conn *conn_create(struct edge *e);
@@ -372,7 +391,7 @@ void conn_plan_leave(struct ws_conn *c);
 void conn_tell_leave(struct ws_conn *c);
 
 /* admission.c */
-/* NULL, or why this client is not let in now: *code is 1012, 1013 or 4429. */
+/* NULL, or why this client is not let in now, and counted as such: *code is 1012, 1013 or 4429. */
 const char *edge_full(const struct edge *e, uint16_t *code);
 const char *edge_limit_user(const struct edge *e, struct str user, uint16_t *code);
 /* Counts the address; false if it has too many. */

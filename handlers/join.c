@@ -3,6 +3,7 @@
 #include "handlers/internal.h"
 #include "core/cidr.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 
 static void log_opened(const struct ws_conn *c)
 {
@@ -34,6 +35,8 @@ void conn_say_welcome(struct ws_conn *c)
     conn_say(c, &json);
     if (log_enabled(LOG_LEVEL_DEBUG))
         log_opened(c);
+    metric_add(METRIC_SENT_WELCOME, 1);
+    metric_observe_us(METRIC_CONNECT_SECONDS, (clock_monotonic_ms() - c->opened_ms) * 1000);
     c->welcomed = true;
     c->deadline_ms = 0;
     if (c->edge->leave_by_ms != 0)
@@ -46,6 +49,8 @@ void conn_refuse(struct ws_conn *c, enum resync_reason reason, struct position h
     struct buf json = {0};
     message_resync_required(&json, head, clock_unix_ms(), resync_reason_name(reason), oldest);
     conn_say(c, &json);
+    metric_add(METRIC_SENT_RESYNC_REQUIRED, 1);
+    metric_add(METRIC_RESYNCS_UNKNOWN + reason - RESYNC_UNKNOWN, 1);
     c->resuming = false;
     c->sent = head;
     c->catch_up->resync = RESYNC_NONE;
@@ -61,6 +66,7 @@ static void say_caught_up(struct ws_conn *c, struct position at, uint64_t replay
     struct buf json = {0};
     message_caught_up(&json, at, clock_unix_ms(), replayed);
     conn_say(c, &json);
+    metric_add(METRIC_SENT_CAUGHT_UP, 1);
     c->resuming = false;
 }
 
@@ -69,6 +75,7 @@ void conn_go_live(struct ws_conn *c)
     struct edge *e = c->edge;
     struct position at = c->catch_up->core.at;
     uint64_t replayed = c->catch_up->core.replayed;
+    metric_add(METRIC_REPLAYED_TOTAL, replayed);
     conn_end_catch_up(c);
     conn_set_state(c, CONN_LIVE);
     c->cursor = tape_seek(&e->tape, at);

@@ -246,6 +246,7 @@ static bool take_next_frame(struct ws_conn *c)
         o->current = pop(c->state == CONN_LIVE ? &o->events : &o->replay);
         o->events_bytes -= c->state == CONN_LIVE ? cost(o->current) : 0;
         c->sent = o->current->id;
+        measure_event(c, o->current);
     } else {
         return false;
     }
@@ -270,8 +271,10 @@ static size_t written_tape(struct ws_conn *c, uint64_t to, size_t n)
     uint64_t at = conn_cursor(c);
     if (n > to - at)
         n = (size_t)(to - at);
+    struct tape_stretch written = tape_stretch(&c->edge->tape, at, at + n);
     set_cursor(c, at + n);
-    c->sent = tape_frame_at(&c->edge->tape, at + n - 1).id;
+    c->sent = written.last;
+    c->edge->measures.events += written.n;
     return n;
 }
 
@@ -279,12 +282,15 @@ void conn_written(struct ws_conn *c, size_t n)
 {
     const struct tape *t = &c->edge->tape;
     conn_count_bytes(&c->out, n);
+    c->edge->measures.bytes += n;
     while (n != 0) {
         struct ws_outbox *o = c->outbox;
         uint64_t boundary;
-        if (o == NULL)
+        if (o == NULL) {
             n -= written_tape(c, conn_limit(c), n);
-        else if (o->current != NULL)
+            continue;
+        }
+        if (o->current != NULL)
             n -= written_frame(o, n);
         else if (conn_on_tape(c) && (boundary = tape_boundary(t, conn_cursor(c))) != conn_cursor(c))
             n -= written_tape(c, boundary, n);

@@ -1,6 +1,7 @@
 /* One deadline per connection: the nearest of all that can become due, checked again when it fires. */
 #include "handlers/internal.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include <openssl/rand.h>
 
 /* A client is told this long before its token expires, or at half of what is left of a short one. */
@@ -40,6 +41,7 @@ void conn_tell_leave(struct ws_conn *c)
     c->leave_told = true;
     message_reconnect(&json, conn_position(c), clock_unix_ms(), c->leave_ms > now ? c->leave_ms - now : 0);
     conn_say(c, &json);
+    metric_add(METRIC_SENT_RECONNECT, 1);
 }
 
 void conn_leave(struct ws_conn *c, uint64_t at_ms)
@@ -120,6 +122,7 @@ static void ping(struct ws_conn *c)
     message_ping(&json, conn_position(c), clock_unix_ms());
     frame_append(&frames, FRAME_TEXT, buf_str(&json));
     conn_say_frames(c, buf_str(&frames));
+    metric_add(METRIC_SENT_PING, 1);
     buf_free(&frames);
     buf_free(&json);
 }
@@ -137,6 +140,7 @@ void conn_timer(struct wheel_entry *entry, void *edge)
         if (now >= c->deadline_ms)
             conn_cut(c, "the client did not answer the close frame");
     } else if (now >= silence_deadline(c)) {
+        metric_add(METRIC_HEARTBEATS_TOTAL, 1);
         conn_close(c, 4408, "no sign of life within PONG_TIMEOUT");
     } else if (partial_deadline(c) != 0 && now >= partial_deadline(c)) {
         conn_close(c, 4408, "a message was not completed within PONG_TIMEOUT");

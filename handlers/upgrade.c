@@ -5,6 +5,7 @@
 #include "core/cursors.h"
 #include "core/http_fields.h"
 #include "core/http_request.h"
+#include "core/metrics.h"
 #include "core/origin.h"
 #include <h2o/http1.h>
 #include <stdio.h>
@@ -264,7 +265,9 @@ static void open_conn(struct edge *e, h2o_req_t *req, const struct token_claims 
     if (cursor.p != NULL)
         conn_name_cursor(c, cursor);
     note_position(c, query_param(req, "last_event_id"));
-    if (conn_count_address(c, v->address))
+    bool room = conn_count_address(c, v->address);
+    metric_add(room ? METRIC_HANDSHAKES_ACCEPTED : METRIC_HANDSHAKES_ADDRESS_LIMIT, 1);
+    if (room)
         conn_enter(c, query_param(req, "connection_id"));
     else
         conn_close(c, 4429, "retry_after_ms=10000 MAX_CONNECTIONS_PER_ADDRESS is reached");
@@ -276,12 +279,16 @@ int edge_upgrade(struct edge *e, h2o_req_t *req, struct edge_refusal *r)
     struct token_claims claims;
     uint16_t code;
     e->now_ms = clock_monotonic_ms();
-    if (check_handshake(req, r) != 0)
+    if (check_handshake(req, r) != 0) {
+        metric_add(METRIC_HANDSHAKES_BAD_HANDSHAKE, 1);
         return -1;
+    }
     struct visitor v = visitor_of(e, req);
     struct credentials_found found = find_token(e, req);
-    if (check_origin(e, req, &v, found.by_cookie, r) != 0)
+    if (check_origin(e, req, &v, found.by_cookie, r) != 0) {
+        metric_add(METRIC_HANDSHAKES_ORIGIN, 1);
         return -1;
+    }
     const char *full = edge_full(e, &code);
     if (full != NULL)
         return upgrade_and_close(e, req, found.belfry_v1, code, full, r);
@@ -289,11 +296,15 @@ int edge_upgrade(struct edge *e, h2o_req_t *req, struct edge_refusal *r)
     const char *bad = found.token.p == NULL
                           ? "token missing"
                           : token_verify(found.token, &rules, e->credentials->keyring, clock_unix_ms(), &claims);
-    if (bad != NULL)
+    if (bad != NULL) {
+        metric_add(METRIC_HANDSHAKES_TOKEN, 1);
         return upgrade_and_close(e, req, found.belfry_v1, 4401, bad, r);
+    }
     bad = check_cursor(query_param(req, "cursor"));
-    if (bad != NULL)
+    if (bad != NULL) {
+        metric_add(METRIC_HANDSHAKES_CURSOR, 1);
         return upgrade_and_close(e, req, found.belfry_v1, 4400, bad, r);
+    }
     full = edge_limit_user(e, (struct str){claims.sub, claims.sub_len}, &code);
     if (full != NULL)
         return upgrade_and_close(e, req, found.belfry_v1, code, full, r);

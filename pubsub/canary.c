@@ -3,6 +3,7 @@
  * reply is the read of the head that new clients wait for, so one canary serves all who ask within a loop turn. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include "core/units.h"
 #include "pubsub/script_reply.h"
 #include <inttypes.h>
@@ -166,6 +167,7 @@ void canary_heard(struct pubsub *p, struct str payload)
         link_restart(&p->subscriber, "a new epoch of the log began");
         break;
     case MARK_CANARY_FORGERY:
+        metric_add(METRIC_FORGERIES_TOTAL, 1);
         link_restart(&p->subscriber, "an event came with an id that Redis has not given");
         break;
     }

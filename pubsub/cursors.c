@@ -2,6 +2,7 @@
  * both wait: what is to be stored as long as it takes, who reads for REDIS_TIMEOUT. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include "pubsub/script_reply.h"
 #include <stdlib.h>
 
@@ -70,6 +71,7 @@ static void on_stored(void *data, redisReply *reply)
 
 void pubsub_ack(struct pubsub *p, struct str user, struct str name, struct position at)
 {
+    metric_add(METRIC_ACKS_TOTAL, 1);
     cursors_ack(&p->cursors.acked, user, name, at);
 }
 

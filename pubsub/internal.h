@@ -175,9 +175,10 @@ struct pubsub {
     struct link *publishes; /* the way of publishes: commands; or wait.link, where REDIS_WAIT_REPLICAS is set */
     uint64_t commands_down_since_ms; /* 0: up */
     struct mark mark;
-    uint64_t seen_epoch; /* greatest epoch that Redis has answered with */
-    bool closed;         /* by pubsub_close */
-    bool advised;        /* what is unwise in Redis' configuration has been logged */
+    uint64_t seen_epoch;    /* greatest epoch that Redis has answered with */
+    bool closed;            /* by pubsub_close */
+    uint64_t memory_ask_ms; /* when Redis is asked about its memory */
+    bool advised;           /* what is unwise in Redis' configuration has been logged */
     const char *fatal;
     char fatal_text[201];
 
@@ -232,6 +233,9 @@ void wait_send(struct pubsub *p);
 bool wait_in_flight(const struct pubsub *p);
 /* Redis has fewer replicas than asked at this moment. */
 bool wait_is_hopeless(const struct pubsub *p);
+
+/* redis_memory.c: for the metrics */
+void redis_memory_tick(struct pubsub *p, uint64_t now_ms);
 
 /* totals.c */
 void totals_dispose(struct pubsub *p);

@@ -11,6 +11,7 @@
  * ENDED until that comes. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include "pubsub/script_reply.h"
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -71,6 +72,17 @@ static void wait_again(struct publish_entry *e)
         q->unsent = e;
 }
 
+_Static_assert(METRIC_PUBLISHES_OK + PUBLISH_FAILED == METRIC_PUBLISHES_FAILED, "the labels of the metric");
+
+static void note_result(const struct publish_entry *e, enum publish_status status)
+{
+    if (e->call.script != SCRIPT_PUBLISH)
+        return; /* an erasure */
+    metric_add(METRIC_PUBLISHES_OK + status, e->n);
+    if (status == PUBLISH_OK)
+        metric_observe_us(METRIC_PUBLISH_SECONDS, (clock_monotonic_ms() - e->arrived_ms) * 1000);
+}
+
 /* Takes it out of the list and tells the caller, whose callback may publish again. */
 static void answer(struct publish_entry *e, enum publish_status status, const struct publish_result *results)
 {
@@ -79,6 +91,7 @@ static void answer(struct publish_entry *e, enum publish_status status, const st
     --e->p->publisher.count;
     e->p->publisher.bytes -= e->call.bytes.n;
     e->state = ENTRY_ENDED;
+    note_result(e, status);
     e->cb(e->data, status, results, status == PUBLISH_OK ? e->n : 0);
     script_call_free(&e->call);
     free(e->results);
@@ -359,6 +372,7 @@ void pubsub_publish(struct pubsub *p, const struct publish_request *r, publish_c
 void pubsub_erase(struct pubsub *p, struct str user, publish_cb cb, void *data)
 {
     struct publish_entry *e = entry_new(p, 1, true, cb, data);
+    e->call.script = SCRIPT_ERASE;
     struct script_settings settings = pubsub_script_settings(p->config);
     if (e->verdict == PUBLISH_OK)
         script_erase_build(&e->call, &settings, p->seen_epoch, user);

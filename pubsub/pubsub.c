@@ -1,6 +1,7 @@
 /* One worker's way to Redis: its connections and what holds them together. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include "pubsub/redis_advice.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ static void on_commands_up(void *data)
 {
     struct pubsub *p = data;
     p->commands_down_since_ms = 0;
+    metric_add(METRIC_REDIS_CONNECTS_COMMANDS, 1);
     canary_link_up(p);
     identity_link_up(p);
     if (p->publishes == &p->commands)
@@ -180,6 +182,7 @@ void pubsub_tick(struct pubsub *p, uint64_t now_ms)
     if (p->publishes != &p->commands)
         wait_tick(p, now_ms);
     canary_tick(p, now_ms);
+    redis_memory_tick(p, now_ms);
     gap_tick(p, now_ms);
     pages_tick(p, now_ms);
     subscriber_tick(p, now_ms);
@@ -212,6 +215,12 @@ void pubsub_set_counts(struct pubsub *p, uint64_t local, uint64_t dead)
 {
     p->canary.local = local;
     p->canary.dead = dead;
+}
+
+void pubsub_note_metrics(const struct pubsub *p)
+{
+    metric_set(METRIC_PUBLISHES_PENDING_NOW, p->publisher.count);
+    metric_set(METRIC_PAGES_PENDING_NOW, p->pages.waiting.n + p->pages.flight.n + p->pages.later.n);
 }
 
 struct pubsub_state pubsub_state(const struct pubsub *p, uint64_t now_ms)

@@ -193,6 +193,8 @@ struct pubsub_state {
     const char *fatal; /* Redis Cluster, refused INFO, newer schema: the process exits 2 with this text; else NULL */
 };
 struct pubsub_state pubsub_state(const struct pubsub *p, uint64_t now_ms);
+/* Sets the gauges of this worker that are not kept as things happen. */
+void pubsub_note_metrics(const struct pubsub *p);
 
 /* The counts that this node's lease carries; told before each renewal. */
 void pubsub_set_counts(struct pubsub *p, uint64_t local, uint64_t dead);

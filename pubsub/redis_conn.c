@@ -1,6 +1,7 @@
 /* One connection to Redis over an h2o socket. */
 #include "pubsub/redis_conn.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include "pubsub/dial.h"
 #include "pubsub/redis_tls.h"
 #include <stdio.h>
@@ -164,6 +165,7 @@ static void dispatch(struct redis_conn *c, redisReply *reply)
         return;
     }
     struct pending_reply p = pending_pop(c);
+    metric_observe_us(METRIC_REDIS_SECONDS, (c->heard_ms > p.sent_ms ? c->heard_ms - p.sent_ms : 0) * 1000);
     if (p.cb != NULL)
         p.cb(p.data, reply);
 }
@@ -330,6 +332,7 @@ void redis_conn_flush(struct redis_conn *c)
 static void append_command(struct redis_conn *c, int argc, const char **argv, const size_t *lens)
 {
     char *text;
+    metric_add(METRIC_REDIS_COMMANDS_TOTAL, 1);
     int n = redisFormatCommandArgv(&text, argc, argv, lens);
     if (n < 0)
         abort(); /* only when memory is out */

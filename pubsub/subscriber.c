@@ -7,6 +7,7 @@
  * Only the reply to the last SUBSCRIBE sent confirms, so replies still due are counted. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include <stdlib.h>
 
 #define LINGER_MS 60000
@@ -166,6 +167,7 @@ static void on_up(void *data)
 {
     struct pubsub *p = data;
     ++p->sub.generation;
+    metric_add(METRIC_REDIS_CONNECTS_SUBSCRIBER, 1);
     p->sub.up_since_ms = clock_monotonic_ms();
     p->sub.broadcast_carried = 0;
     gap_link_up(p);
@@ -197,6 +199,7 @@ void subscriber_drop(struct pubsub *p, const char *why, size_t n)
 {
     uint64_t suppressed;
     p->sub.dropped += n;
+    metric_add(METRIC_FOREIGN_DROPPED_TOTAL, n);
     if (log_limit_pass(&p->sub.log, clock_monotonic_ms(), &suppressed))
         log_event(LOG_LEVEL_WARN, "foreign_dropped", LOG_Z("reason", why), LOG_U("suppressed", suppressed));
 }
@@ -204,6 +207,7 @@ void subscriber_drop(struct pubsub *p, const char *why, size_t n)
 /* On the tape or in the outboxes: the mark may say so. */
 static void hand_on(struct pubsub *p, struct hub_channel *c, struct position id, struct str text)
 {
+    metric_add(METRIC_HEARD_TOTAL, 1);
     p->callbacks->on_mark(p->data);
     if (c != NULL) {
         p->callbacks->on_targeted(p->data, c, id, text);

@@ -2,6 +2,7 @@
  * is one round: its scripts, then one WAIT; the next round is sent when that has answered. */
 #include "pubsub/internal.h"
 #include "core/clock.h"
+#include "core/metrics.h"
 #include "pubsub/script_reply.h"
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
@@ -13,6 +14,7 @@
 static void on_up(void *data)
 {
     struct pubsub *p = data;
+    metric_add(METRIC_REDIS_CONNECTS_PUBLISHES, 1);
     log_event(LOG_LEVEL_INFO, "redis_publishes_connected", LOG_U("worker", p->worker),
               LOG_Z("run_id", p->wait.link.info.run_id));
     publisher_link_up(p);

@@ -307,6 +307,7 @@ static void tick(struct worker *w, uint64_t now_ms)
     if (now_ms >= w->count_at_ms) {
         struct edge_counts counts = edge_counts(w->edge, now_ms);
         pubsub_set_counts(w->pubsub, counts.local, counts.dead);
+        edge_note_metrics(w->edge, &counts);
         w->count_at_ms = now_ms + COUNT_MS;
         note_lag(w, now_ms);
     }
@@ -316,6 +317,7 @@ static void tick(struct worker *w, uint64_t now_ms)
     readiness_note(&w->process->readiness.workers[w->index], &state);
     liveness_note(&w->process->readiness.workers[w->index], now_ms);
     note_redis(w, &state, now_ms);
+    pubsub_note_metrics(w->pubsub);
     if (state.fatal != NULL)
         atomic_store(&w->process->fatal, state.fatal);
 }

@@ -204,6 +204,29 @@ static void data_at_the_depth_limit_of_events_is_received(void **state)
 
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
 
+static void the_timestamp_is_read_out_of_the_beginning(void **state)
+{
+    struct buf text = {0};
+
+    (void)state;
+    buf_lit(&text, "\x81\x7e"); /* as on the tape, behind a frame's header */
+    envelope_open(&text, STR_LIT("t"), (struct position){1762639200123, 7, 0}, 1762639200123);
+    assert_true(envelope_timestamp(buf_str(&text)) == 1762639200123);
+    text.n -= 2;
+    assert_true(envelope_timestamp(buf_str(&text)) == 0);
+    assert_true(envelope_timestamp(STR_LIT("{\"timestamp\":\"2025-11-08T22:00:00.123Z\"")) == 1762639200123);
+    assert_true(envelope_timestamp(STR_LIT("{\"timestamp\":\"2025-13-08T22:00:00.123Z\"")) == 0);
+    assert_true(envelope_timestamp(STR_LIT("{\"timestamp\":\"1925-11-08T22:00:00.123Z\"")) == 0);
+    assert_true(envelope_timestamp(STR_LIT("{\"timestamp\":\"")) == 0);
+    assert_true(envelope_timestamp(STR_LIT("")) == 0);
+    text.n = 0;
+    for (int i = 0; i < ENVELOPE_TIMESTAMP_WITHIN - 12; i++)
+        buf_append_char(&text, ' ');
+    buf_lit(&text, "\"timestamp\":\"2025-11-08T22:00:00.123Z\"");
+    assert_true(envelope_timestamp(buf_str(&text)) == 0);
+    buf_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +239,7 @@ int main(void)
         TEST(own_and_foreign_events_have_a_limit_each),
         TEST(the_halves_fit_into_what_receivers_allow_beyond_data),
         TEST(data_at_the_depth_limit_of_events_is_received),
+        cmocka_unit_test(the_timestamp_is_read_out_of_the_beginning),
     };
     return cmocka_run_group_tests_name("envelope", tests, NULL, NULL);
 }

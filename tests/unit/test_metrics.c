@@ -147,6 +147,14 @@ static void close_codes_have_their_cells(void **state)
     assert_int_equal(metric_of_close_code(0), METRIC_CLOSES_OTHER);
 }
 
+static void policies_of_redis_have_their_cells(void **state)
+{
+    assert_int_equal(metric_of_policy(STR_LIT("noeviction")), METRIC_REDIS_POLICY_NOEVICTION);
+    assert_int_equal(metric_of_policy(STR_LIT("volatile-ttl")), METRIC_REDIS_POLICY_VOLATILE_TTL);
+    assert_int_equal(metric_of_policy(STR_LIT("noeviction2")), METRIC_REDIS_POLICY_OTHER);
+    assert_int_equal(metric_of_policy(STR_LIT("")), METRIC_REDIS_POLICY_OTHER);
+}
+
 static void every_family_stands_in_the_document(void **state)
 {
     struct buf table = {0};
@@ -179,6 +187,7 @@ int main(void)
         cmocka_unit_test_setup(labels_stand_in_the_order_of_their_enums, fresh),
         cmocka_unit_test_setup(buckets_count_up_to_their_bound, fresh),
         cmocka_unit_test_setup(close_codes_have_their_cells, fresh),
+        cmocka_unit_test_setup(policies_of_redis_have_their_cells, fresh),
         cmocka_unit_test_setup(every_family_stands_in_the_document, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -357,6 +357,7 @@ static void frames_past_the_end_of_a_lost_history_are_cut_off(void **state)
     assert_int_equal(cut(&t, 25), 0);
     assert_int_equal(cut(&t, 20), 0);
     assert_int_equal(cut(&t, 19), 1);
+    assert_int_equal(position_cmp(tape_stretch(&t, tail + 500, tail + 503).last, id_of(16)), 0);
     assert_int_equal(cut(&t, 15), 4);
     assert_int_equal(t.head - tail, 500);
     assert_true(t.tail == tail);
@@ -368,6 +369,32 @@ static void frames_past_the_end_of_a_lost_history_are_cut_off(void **state)
     assert_int_equal(t.head - tail, 503);
     assert_int_equal(position_cmp(tape_frame_at(&t, t.head - 3).id, next), 0);
     assert_int_equal(position_cmp(tape_frame_at(&t, t.head - 4).id, id_of(15)), 0);
+    assert_int_equal(position_cmp(tape_stretch(&t, tail + 500, tail + 503).last, next), 0);
+    tape_dispose(&t);
+}
+
+static void a_stretch_tells_what_begins_and_what_ends_there(void **state)
+{
+    struct tape t;
+    struct tape_stretch s;
+
+    tape_init(&t, MAX_BYTES);
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        assert_int_equal(append(&t, seq, 100, 'a'), 0);
+    for (uint64_t from = t.tail; from < t.head; from += 25) {
+        for (uint64_t to = from + 25; to <= t.head; to += 25) {
+            s = tape_stretch(&t, from, to);
+            assert_int_equal(s.n, (to - t.tail + 99) / 100 - (from - t.tail + 99) / 100);
+            assert_int_equal(s.last.seq, (to - t.tail + 99) / 100);
+        }
+    }
+    /* The head moves on, and so does what is asked. */
+    uint64_t from = t.head;
+    assert_int_equal(append(&t, 6, 100, 'a'), 0);
+    assert_int_equal(tape_stretch(&t, from, t.head).n, 1);
+    assert_int_equal(append(&t, 7, 100, 'a'), 0);
+    assert_int_equal(tape_stretch(&t, from, t.head).n, 2);
+    assert_int_equal(tape_stretch(&t, from, t.head).last.seq, 7);
     tape_dispose(&t);
 }
 
@@ -420,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_ends_where_its_last_frame_or_what_it_lost_says),
         cmocka_unit_test(frames_past_the_end_of_a_lost_history_are_cut_off),
+        cmocka_unit_test(a_stretch_tells_what_begins_and_what_ends_there),
         cmocka_unit_test(a_foreign_frame_lives_as_long_as_its_seq),
         cmocka_unit_test(where_a_tape_begins_outlives_its_frames_unless_it_is_lost_too),
         cmocka_unit_test(what_a_tape_keeps_is_kept_whatever_became_of_its_beginning),
