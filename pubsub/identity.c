@@ -277,8 +277,8 @@ static void send_line(struct pubsub *p, struct identity_queue *line)
 void identity_turn(struct pubsub *p, uint64_t now_ms)
 {
     struct identity_state *s = &p->identity;
-    if (!p->commands.up || now_ms < s->not_before_ms)
-        return;
+    if (!p->commands.up || !p->canary.answered || now_ms < s->not_before_ms)
+        return; /* the canary opens the epoch, which tells whether Redis has forgotten who it knew */
     if (s->again) {
         s->again = false;
         p->callbacks->on_register_all(p->data);
