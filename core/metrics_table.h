@@ -192,7 +192,8 @@
     F(REDIS_POLICY, METRIC_GAUGE, "belfry_redis_eviction_policy", "policy", POLICY,                                    \
       "1 for Redis' maxmemory-policy; only noeviction loses no events")                                                \
     F(LOOP_LAG, METRIC_WORKER_SECONDS, "belfry_loop_lag_seconds", NULL, NOW,                                           \
-      "The longest turn of the worker's loop in the last 5 to 10 s: how long something may have had to wait")
+      "The longest turn of the worker's loop, or delay of one, in the last 5 to 10 s: what clients may have had to "   \
+      "wait")
 
 /* H(id, name, help): seconds. */
 #define METRIC_HISTOGRAMS(H)                                                                                           \

@@ -58,6 +58,7 @@ struct worker {
     struct api *api;
     struct worker_parts parts;
     uint64_t started_ms, turn_ms, turn_before_ms;   /* of the thread, of this turn and of the one before */
+    uint64_t slept_ms;                              /* before this turn, at most */
     uint64_t lag_ms, lag_before_ms, lag_at_ms;      /* longest turns: of the present LAG_MS, of those before */
     uint64_t tick_at_ms, count_at_ms, accept_at_ms; /* 0: accepting */
     uint64_t drain_by_ms, end_by_ms, shut_at_ms;    /* 0: not draining; not ending; nothing to shut */
@@ -266,17 +267,20 @@ void worker_stop(struct worker *w, bool hurry)
  */
 
 /* The turn that ends here began when the loop was woken, by its clock, which is the wall's and may have been set since:
- * a long turn is no longer than the time since the turn before began. */
-static void note_turn(struct worker *w)
+ * it is no longer than the time since the turn before began. What it came too late counts as lag as well. */
+static void note_turn(struct worker *w, int32_t sleep_ms)
 {
     uint64_t now_ms = clock_unix_ms(), woken_ms = h2o_now(w->ctx.loop);
-    uint64_t turn_ms = now_ms > woken_ms ? now_ms - woken_ms : 0;
+    uint64_t turn_ms = now_ms > woken_ms ? now_ms - woken_ms : 0, late_ms = w->turn_ms - w->turn_before_ms;
     if (turn_ms > TICK_MS && turn_ms > clock_monotonic_ms() - w->turn_before_ms)
         turn_ms = clock_monotonic_ms() - w->turn_before_ms;
-    w->turn_before_ms = w->turn_ms;
     metric_observe_us(METRIC_LOOP_SECONDS, turn_ms * 1000);
     if (turn_ms > w->lag_ms)
         w->lag_ms = turn_ms;
+    if (late_ms > w->lag_ms + w->slept_ms)
+        w->lag_ms = late_ms - w->slept_ms;
+    w->turn_before_ms = w->turn_ms;
+    w->slept_ms = (uint64_t)sleep_ms;
 }
 
 static void note_lag(struct worker *w, uint64_t now_ms)
@@ -434,7 +438,7 @@ static void *worker_main(void *arg)
     worker_init(w);
     while (!stopped(w)) {
         int32_t sleep_ms = worker_turn(w);
-        note_turn(w);
+        note_turn(w, sleep_ms);
         h2o_evloop_run(w->ctx.loop, sleep_ms);
     }
     liveness_note(&w->process->readiness.workers[w->index], UINT64_MAX);

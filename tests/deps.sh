@@ -5,7 +5,7 @@ set -eu
 packages() {
     case $1 in
     build) echo gcc libc6-dev make libh2o-evloop-dev libhiredis-dev libjwt-dev libyajl-dev libssl-dev zlib1g-dev redis-server ;;
-    test) echo libcmocka-dev python3 python3-venv openssl procps util-linux binutils git chromium nodejs ;;
+    test) echo libcmocka-dev prometheus python3 python3-venv openssl procps util-linux binutils git chromium nodejs ;;
     image) echo binutils ca-certificates ;;
     gateway) echo h2o nginx haproxy openssl ;;
     helm) echo ca-certificates curl python3 python3-venv ;;
