@@ -8,5 +8,6 @@ int cmd_token(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_script(int argc, char **argv);
 int cmd_health(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/units.h"
 
 static int wait_for(int fd, short events, uint64_t deadline_ms)
 {
@@ -131,19 +132,124 @@ int http_probe_status(struct str response)
     return status >= 100 && (response.p[12] == ' ' || response.p[12] == '\r' || response.p[12] == '\n') ? status : -1;
 }
 
+/* A connection that has been sent the request; -1 with errno. */
+static int request(const struct listen_address *address, const char *path, uint64_t deadline_ms)
+{
+    struct buf text = {0};
+    int fd = connect_address(address, deadline_ms);
+
+    buf_printf(&text, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+    if (fd >= 0 && send_all(fd, buf_str(&text), deadline_ms) != 0) {
+        int problem = errno;
+        close(fd);
+        errno = problem;
+        fd = -1;
+    }
+    buf_free(&text);
+    return fd;
+}
+
 int http_probe(const struct listen_address *address, const char *path, unsigned timeout_ms, struct buf *error)
 {
     uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
-    struct buf request = {0};
-    int status = -1, fd = connect_address(address, deadline_ms);
+    int fd = request(address, path, deadline_ms), status = fd >= 0 ? receive_status(fd, deadline_ms) : -1;
 
-    buf_printf(&request, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
-    if (fd >= 0 && send_all(fd, buf_str(&request), deadline_ms) == 0)
-        status = receive_status(fd, deadline_ms);
     if (status < 0)
         buf_printf(error, "%s", strerror(errno));
     if (fd >= 0)
         close(fd);
-    buf_free(&request);
     return status;
+}
+
+/* --- whole answers --------------------------------------------------------------------------------------------------
+ */
+
+static int receive_all(int fd, size_t max, uint64_t deadline_ms, struct buf *out)
+{
+    for (;;) {
+        if (wait_for(fd, POLLIN, deadline_ms) != 0)
+            return -1;
+        ssize_t n = recv(fd, buf_reserve(out, 16384), 16384, 0);
+        if (n == 0)
+            return 0;
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return -1;
+        out->n += n > 0 ? (size_t)n : 0;
+        if (out->n > max) {
+            errno = EMSGSIZE;
+            return -1;
+        }
+    }
+}
+
+/* Takes an answer apart that is whole: one with a length and a body of that length. -1 with errno. */
+static int take_body(struct str response, struct buf *body)
+{
+    const char *end = memmem(response.p, response.n, "\r\n\r\n", 4);
+    int status = http_probe_status(response);
+    uint64_t length;
+
+    errno = EPROTO;
+    if (end == NULL || status < 0)
+        return -1;
+    struct str head = {response.p, (size_t)(end - response.p)};
+    struct str rest = {end + 4, response.n - head.n - 4};
+    while (head.n != 0) {
+        struct str line = str_split(&head, '\n'), name = str_split(&line, ':');
+        line = str_split(&line, '\r');
+        if (!str_ieq(name, STR_LIT("content-length")))
+            continue;
+        if (units_parse_count(str_trim(line), &length) != 0 || length != rest.n)
+            return -1; /* cut off */
+        buf_append(body, rest);
+        return status;
+    }
+    return -1;
+}
+
+int http_get(const struct listen_address *address, const char *path, unsigned timeout_ms, size_t max, struct buf *body,
+             struct buf *error)
+{
+    uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    struct buf response = {0};
+    int fd = request(address, path, deadline_ms), status = -1;
+
+    if (fd >= 0 && receive_all(fd, max, deadline_ms, &response) == 0)
+        status = take_body(buf_str(&response), body);
+    if (status < 0)
+        buf_printf(error, "%s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    buf_free(&response);
+    return status;
+}
+
+bool probe_target(struct config *config, struct buf *error)
+{
+    struct config_environment env = {environ, false, 1};
+    struct config_report report = {{0}, {0}};
+    bool known = config_load(config, &env, &report) == 0 || !config_report_names(&report, "METRICS_LISTEN");
+    const struct listen_address *address = &config->metrics_listen;
+
+    if (!known)
+        buf_lit(error, "that is no address; `belfry check` tells more");
+    else if (address->kind == LISTEN_OFF)
+        buf_lit(error, "there is nobody to ask");
+    else if (address->kind == LISTEN_TCP && address->port == 0)
+        buf_lit(error, "with port 0 the port is not known here");
+    config_report_free(&report);
+    return error->n == 0;
+}
+
+int probe_complain(const char *what, const struct listen_address *address, struct str why)
+{
+    struct buf where = {0};
+
+    listen_address_format(&where, address);
+    if (where.n != 0)
+        fprintf(stderr, "belfry: %s: METRICS_LISTEN (%.*s): %.*s\n", what, (int)where.n, where.p, (int)why.n, why.p);
+    else
+        fprintf(stderr, "belfry: %s: METRICS_LISTEN: %.*s\n", what, (int)why.n, why.p);
+    buf_free(&where);
+    return 1;
 }

@@ -11,12 +11,6 @@ static int run_serve(int argc, char **argv)
     return cmd_serve();
 }
 
-static int run_status(int argc, char **argv)
-{
-    fputs("belfry: status is not built yet in this version; see /metrics and /readyz on METRICS_LISTEN\n", stderr);
-    return 2;
-}
-
 static int print(struct buf *text)
 {
     bool ok = fwrite(text->p, 1, text->n, stdout) == text->n && fflush(stdout) == 0;
@@ -62,7 +56,7 @@ static const struct command {
     {"check", cmd_check, false, "validate the configuration, print it with secrets masked, warn of the unwise"},
     {"script", cmd_script, false, "print the Lua script for services that publish straight into Redis"},
     {"health", cmd_health, false, "ask /livez of the server that runs here; exit 0 or 1"},
-    {"status", run_status, true, "show a running server in a terminal (not built yet)"},
+    {"status", cmd_status, true, "show the server that runs here; --watch: every 2 s, until Ctrl-C"},
     {"--help", run_help, false, "this text"},
     {"-h", run_help, false, NULL},
     {"--version", run_version, false, "the version"},

@@ -36,11 +36,6 @@ def test_what_is_no_command_exits_2_with_a_hint(arguments):
     assert "belfry --help" in refused.stderr
 
 
-def test_status_says_that_it_is_not_there_yet():
-    assert run("status").returncode == 2
-    assert "not built yet" in run("status").stderr
-
-
 def test_an_output_that_cannot_be_written_is_a_failure():
     with open("/dev/full", "w") as full:
         for argument in ("--help", "--version", "script"):
