@@ -140,6 +140,7 @@ helm-test: $(B)/belfry ## check the Helm chart and compose.yaml: lint, schemas, 
 	@tests/deps.sh helm
 	@tests/venv.sh $(BUILD)/venv
 	@tests/helm/get_helm.sh $(BUILD) || { [ $$? = 3 ] && echo "helm-test: 0 passed, SKIPPED: no Go to build helm with"; exit; }; \
+	    tests/helm/get_crds.sh $(BUILD) && CRDS=$(abspath $(BUILD)/crds) \
 	    HELM=$(abspath $(BUILD)/bin/helm) $(PYTEST) tests/helm
 
 .PHONY: model

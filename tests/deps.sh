@@ -8,7 +8,7 @@ packages() {
     test) echo libcmocka-dev prometheus python3 python3-venv openssl procps util-linux binutils git chromium nodejs ;;
     image) echo binutils ca-certificates ;;
     gateway) echo h2o nginx haproxy openssl ;;
-    helm) echo ca-certificates curl python3 python3-venv ;;
+    helm) echo ca-certificates curl python3 python3-venv prometheus ;;
     lint) echo clang-format cppcheck pyflakes3 shellcheck git ;;
     model) echo spin gcc libc6-dev python3 ;;
     fuzz) echo clang libclang-rt-14-dev ;;

@@ -1,5 +1,6 @@
 """Renders the chart with the real helm, and judges what comes out: Kubernetes' schemas, Pod Security "restricted"."""
 
+import functools
 import json
 import os
 import pathlib
@@ -102,9 +103,37 @@ HTTP_ROUTE = json.loads("""{
 }""")
 
 
+def closed(schema):
+    """The schema of a CRD for jsonschema: what it does not name is an error, where the API server would drop it."""
+    schema = {k: v for k, v in schema.items() if k not in ("description", "format") and not k.startswith("x-kubernetes-")}
+    if schema.get("pattern", "").startswith("^(?i)"):  # Go's way; Python wants flags in front
+        schema["pattern"] = "(?i)^" + schema["pattern"].removeprefix("^(?i)")
+    if "properties" in schema:
+        schema["properties"] = {name: closed(of) for name, of in schema["properties"].items()}
+        schema.setdefault("additionalProperties", False)
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            schema[name] = closed(schema[name])
+    return schema
+
+
+@functools.cache
+def crds():
+    """{(apiVersion, kind): schema of the spec} of the Prometheus Operator's CRDs (get_crds.sh)."""
+    found = {}
+    for path in pathlib.Path(os.environ.get("CRDS") or ROOT / "build" / "crds").glob("*.yaml"):
+        spec = yaml.safe_load(path.read_text())["spec"]
+        for version in spec["versions"]:
+            properties = version["schema"]["openAPIV3Schema"]["properties"]
+            found[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = closed(properties["spec"])
+    return found
+
+
 def validate(obj, version):
-    """Raises unless the object is what Kubernetes `version` takes."""
-    if obj["kind"] == "HTTPRoute":
+    """Raises unless the object is what Kubernetes `version` takes, with the Prometheus Operator's CRDs."""
+    if obj["apiVersion"].startswith("monitoring.coreos.com/"):
+        jsonschema.validate(obj["spec"], crds()[obj["apiVersion"], obj["kind"]])
+    elif obj["kind"] == "HTTPRoute":
         assert obj["apiVersion"] == "gateway.networking.k8s.io/v1"
         jsonschema.validate(obj["spec"], HTTP_ROUTE)
     else:

@@ -136,7 +136,8 @@ def test_belfry_takes_what_the_chart_renders(tmp_path):
 TYPOS = [{"replicas": 3}, {"image": {"repositry": "x"}}, {"config": {"pingIntervall": "1s"}}, {"ingress": {"classname": "nginx"}},
          {"service": {"prot": 80}}, {"redis": {"persistance": {"enabled": False}}}, {"autoscaling": {"min": 1}}, {"resources": {"limit": {}}},
          {"ingress": {"hosts": [{"hots": "x"}]}}, {"apiKeys": {"keys": [{"name": "a", "secret": "s" * 40, "scope": ["events:publish"]}]}},
-         {"externalRedis": {"tls": {"existingSecert": "x"}}}, {"extraEnv": [{"nmae": "X"}]}, {"networkPolicy": {"allowexternal": True}}]
+         {"externalRedis": {"tls": {"existingSecert": "x"}}}, {"extraEnv": [{"nmae": "X"}]}, {"networkPolicy": {"allowexternal": True}},
+         {"monitoring": {"prometheusRules": {"enabled": True}}}, {"monitoring": {"serviceMonitor": {"intervall": "1m"}}}]
 
 
 @pytest.mark.parametrize("values", TYPOS, ids=json.dumps)
