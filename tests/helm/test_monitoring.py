@@ -229,3 +229,39 @@ def test_the_config_map_holds_the_dashboard():
     found = chart.find(chart.render(ON), "ConfigMap", "push-belfry-dashboard")
     assert json.loads(found["data"]["belfry.json"]) == BOARD
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+# ---- runbook
+
+RUNBOOK = test_alerts.RUNBOOK.read_text()
+
+
+def test_the_runbook_names_what_there_is():
+    variables = subprocess.run([BINARY, "--help-markdown"], check=True, capture_output=True, text=True, timeout=30).stdout
+    log = (chart.ROOT / "docs" / "logs.md").read_text()
+    named = [n for group in re.findall(r"belfry_\(([a-z_|]+)\)", RUNBOOK) for n in group.split("|")]  # in a pattern of grep
+    assert len(named) > 10
+    for name in [f"belfry_{n}" for n in named] + re.findall(r"\b(belfry_[a-z_]+[a-z]|process_[a-z_]+[a-z])\b", RUNBOOK):
+        assert any(m == name or m.startswith(f"{name}_") for m in METRICS), name
+    known = set(re.findall(r"^\| `([A-Z_]+)` \|", variables, re.MULTILINE))
+    assert {v for v in re.findall(r"`([A-Z]+_[A-Z_]+)(?:=[^`]*)?`", RUNBOOK)} <= known
+    events = set(re.findall(r"`((?:redis|canary|publish|broadcasts|page|start|listen)_[a-z_]+)`", RUNBOOK)) - set(METRICS)
+    results = METRICS["belfry_publishes_total"]["result"]
+    assert events - results and all(f"| `{event}` |" in log for event in events - results - {"pages_pending"})
+    assert set(re.findall(r"^\| `(\w+)`", RUNBOOK, re.MULTILINE)) <= results
+
+
+def anchor(heading):
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", ["docs/runbook.md", "docs/logs.md", "docs/deploy.md", "docs/metrics.md", "helm/belfry/README.md"])
+def test_links_lead_somewhere(page):
+    path = chart.ROOT / page
+    links = re.findall(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)]*))?\)", path.read_text())
+    for target, heading in links:
+        other = (path.parent / target).resolve() if target else path
+        assert other.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", other.read_text(), re.MULTILINE)
+            assert heading in map(anchor, headings), f"{target}#{heading}"
