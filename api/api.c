@@ -2,7 +2,6 @@
 #include "api/api.h"
 #include <stdlib.h>
 #include "api/internal.h"
-#include "api/respond.h"
 
 #define CALL_KEY "belfry.call"
 
@@ -52,13 +51,4 @@ struct api_call *api_call_find(h2o_req_t *req)
     h2o_iovec_t *slot = h2o_req_getenv(req, H2O_STRLIT(CALL_KEY), 0);
 
     return slot == NULL ? NULL : (struct api_call *)slot->base;
-}
-
-void api_not_built(struct api_call *call)
-{
-    respond_problem(call->req, &(struct problem){
-                                   .status = 501,
-                                   .slug = "not-built",
-                                   .detail = STR_LIT("this version of belfry does not serve this call yet"),
-                               });
 }

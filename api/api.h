@@ -65,10 +65,13 @@ void api_erase(struct api_call *call);
 void api_position(struct api_call *call);
 void api_list_events(struct api_call *call);
 void api_cursor(struct api_call *call);
+void api_list_connections(struct api_call *call);
+void api_list_user_connections(struct api_call *call);
+void api_connection(struct api_call *call);
+void api_disconnect(struct api_call *call);
+void api_disconnect_user(struct api_call *call);
 void api_health(struct api_call *call);
 void api_openapi(struct api_call *call);
 void api_asyncapi(struct api_call *call);
-/* A call that openapi.yaml names and that this version does not serve yet: 501. */
-void api_not_built(struct api_call *call);
 
 #endif

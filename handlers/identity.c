@@ -3,6 +3,7 @@
 #include "handlers/internal.h"
 #include "core/clock.h"
 #include "core/random_id.h"
+#include <stdlib.h>
 
 #define USER_AGENT_MAX 200
 
@@ -130,6 +131,40 @@ void edge_on_superseded(void *data, struct hub_channel *channel, uint32_t gen)
         if (c->gen < gen)
             conn_close(c, 4409, "this connection_id was resumed by a newer socket");
     }
+}
+
+void edge_on_disconnect(void *data, struct hub_channel *channel, uint32_t gen, struct str reason)
+{
+    struct hub_member *next;
+    char *text = str_dup(reason);
+    (void)data;
+    for (struct hub_member *m = channel->members; m != NULL; m = next) {
+        struct ws_conn *c = conn_of_member(m);
+        next = m->next;
+        if (c->gen <= gen)
+            conn_close(c, 4403, text);
+    }
+    free(text);
+}
+
+/* Of several with this name, which an older one has yet to leave, the newest. */
+bool edge_on_question(void *data, struct hub_channel *channel, struct presence_now *out)
+{
+    struct edge *e = data;
+    struct ws_conn *c = NULL;
+    for (struct hub_member *m = channel->members; m != NULL; m = m->next)
+        if (c == NULL || conn_of_member(m)->gen > c->gen)
+            c = conn_of_member(m);
+    if (c == NULL)
+        return false;
+    *out = (struct presence_now){
+        .state = !c->welcomed            ? PRESENCE_CONNECTING
+                 : c->state == CONN_LIVE ? PRESENCE_LIVE
+                                         : PRESENCE_CATCHING_UP,
+        .last_seen_ms = clock_unix_ms() - (e->now_ms - c->seen_ms),
+        .position = conn_position(c),
+    };
+    return true;
 }
 
 void edge_on_register_all(void *data)

@@ -264,6 +264,8 @@ bool edge_on_claim_due(void *edge, void *claim);
 bool edge_on_claimed(void *edge, void *claim, const struct identity_claimed *r);
 void edge_on_registered(void *edge, struct hub_channel *channel, enum registered how);
 void edge_on_superseded(void *edge, struct hub_channel *channel, uint32_t gen);
+void edge_on_disconnect(void *edge, struct hub_channel *channel, uint32_t gen, struct str reason);
+bool edge_on_question(void *edge, struct hub_channel *channel, struct presence_now *out);
 void edge_on_register_all(void *edge);
 
 /* outbox.c */

@@ -127,7 +127,7 @@ static void on_answer(struct pubsub *p, const struct identity_entry *e, const st
         return; /* it has ended meanwhile */
     if (a->status == IDENTITY_SUPERSEDED)
         p->callbacks->on_superseded(p->data, c, e->gen + 1);
-    else
+    else if (a->status != IDENTITY_DISCONNECTED) /* of that an order tells, with the reason */
         p->callbacks->on_registered(p->data, c, a->status == IDENTITY_NEW ? REGISTERED_NEW : REGISTERED_HELD);
 }
 

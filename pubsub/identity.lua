@@ -1,5 +1,5 @@
--- What registering, leaving and reaping share: how an identity stands in ws:conns, and how it goes away. In each of the
--- three KEYS 1 is ws:conns.
+-- What registering, leaving, reaping and disconnecting share: how an identity stands in ws:conns, and how it goes away. In
+-- each of them KEYS 1 is ws:conns.
 
 -- Before Redis 7 a script that has scanned may write only if its effects are replicated.
 if redis.replicate_commands then
@@ -35,5 +35,16 @@ local function go_away(id, entry, away_key, log_key, user_key, away_ms)
   redis.call('SREM', user_key, id)
   redis.call('SET', away_key, entry, 'PX', text(away_ms))
   redis.call('PEXPIRE', log_key, text(away_ms + LOG_OUTLIVES_AWAY))
+end
+
+-- A disconnected identity stands in ws:away as -<gen> <reason>, which is no JSON: nobody can resume it, and a node that
+-- has not heard the order is told again when it says what it holds. Returns gen and reason, or nil.
+local function ended(entry)
+  local gen, reason = string.match(entry or '', '^%-(%d+) (.*)$')
+  return tonumber(gen), reason
+end
+
+local function order_disconnect(node, id, gen, reason)
+  redis.call('PUBLISH', prefix .. 'node:' .. node, 'disconnect ' .. id .. ' ' .. text(gen) .. ' ' .. reason)
 end
 

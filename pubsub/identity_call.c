@@ -147,7 +147,7 @@ int script_register_parse(const redisReply *r, size_t n, struct identity_answer 
         return -1;
     for (size_t i = 0; i < n; ++i) {
         uint32_t status;
-        if (!read_u32(r->element[2 * i], &status) || status > IDENTITY_CLAIMED ||
+        if (!read_u32(r->element[2 * i], &status) || status > IDENTITY_DISCONNECTED ||
             !read_u32(r->element[2 * i + 1], &out[i].gen))
             return -1;
         out[i].status = (enum identity_status)status;

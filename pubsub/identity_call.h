@@ -38,7 +38,7 @@ void script_register_build(struct script_call *c, const struct script_settings *
 void script_leave_build(struct script_call *c, const struct script_settings *s, struct str node,
                         const struct identity_entry *entries);
 
-enum identity_status { IDENTITY_SUPERSEDED, IDENTITY_HELD, IDENTITY_NEW, IDENTITY_CLAIMED };
+enum identity_status { IDENTITY_SUPERSEDED, IDENTITY_HELD, IDENTITY_NEW, IDENTITY_CLAIMED, IDENTITY_DISCONNECTED };
 struct identity_answer {
     enum identity_status status;
     uint32_t gen;

@@ -151,6 +151,25 @@ struct reap_state {
     uint64_t asked_ms, moved;
 };
 
+/* See ask.c. The first member of what is asked. */
+struct ask {
+    struct pubsub *p;
+    struct ask *next; /* among those that wait to be sent */
+    const struct ask_callbacks *callbacks;
+    uint64_t deadline_ms;
+};
+struct ask_callbacks {
+    void (*send)(struct ask *a); /* Redis can be reached: one command, or one transaction, by ask_command */
+    void (*on_reply)(struct ask *a, redisReply *reply); /* never NULL */
+    void (*on_failure)(struct ask *a);                  /* the end: nothing came within the time */
+    bool once; /* what a lost connection leaves unanswered is not sent again but failed */
+};
+struct ask_line {
+    struct ask *first, *last;
+};
+
+struct inspection;
+
 struct identity_state {
     struct identity_queue joins, leaves; /* registrations and claims; leaves */
     unsigned in_flight;                  /* calls */
@@ -193,6 +212,9 @@ struct pubsub {
         log_mean[EVENT_LOG_CONNECTION + 1]; /* bytes of an entry's payload, of late, by enum event_log; 0: unknown */
     struct cursors_state cursors;
     struct identity_state identity;
+    struct ask_line asks;           /* that wait to be sent */
+    struct inspection *asked_first; /* that wait for a worker's answer */
+    struct log_limit ask_log;
 };
 
 /* subscriber.c */
@@ -298,6 +320,31 @@ void identity_lost(struct pubsub *p);
 bool identity_heard(struct pubsub *p, struct str payload);
 void identity_turn(struct pubsub *p, uint64_t now_ms);
 void identity_dispose(struct pubsub *p);
+
+/* ask.c: what is asked of Redis step by step, each step within one limit of time */
+void ask_begin(struct ask *a, struct pubsub *p, const struct ask_callbacks *callbacks);
+/* The next step: `send` is called at the next turn in which Redis can be reached. */
+void ask_again(struct ask *a);
+/* From `send`: cb of the reply is the ask's own; commands whose replies nobody needs go before it. */
+void ask_command(struct ask *a, int argc, const char **argv, const size_t *lens);
+void ask_turn(struct pubsub *p, uint64_t now_ms);
+/* All that wait fail. */
+void ask_dispose(struct pubsub *p);
+/* Redis has answered with an error, or something else that is no answer. */
+void ask_log_refused(struct ask *a, struct str reply);
+/* REDIS_PREFIX, kind, id and end as one name. */
+struct buf ask_key(const struct pubsub *p, const char *kind, struct str id, const char *end);
+
+/* inspect.c: questions on the channels of nodes, and their answers */
+/* A message on the node channel that is a question or an answer. False if it is none. */
+bool inspect_heard(struct pubsub *p, struct str payload);
+void inspect_tick(struct pubsub *p, uint64_t now_ms);
+/* Those that wait for an answer fail. */
+void inspect_dispose(struct pubsub *p);
+
+/* disconnect.c */
+/* A message on the node channel that orders to close for good. False if it is none. */
+bool disconnect_heard(struct pubsub *p, struct str payload);
 
 /* reaper.c: what nodes leave behind whose lease has ended */
 void reaper_begin(struct pubsub *p, const char node[RANDOM_ID_LEN]);

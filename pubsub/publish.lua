@@ -82,6 +82,10 @@ local function lives(audience, settings)
   if not audience.coming or redis.call('HEXISTS', KEYS[5], audience.coming) == 1 then
     return settings.log_lives
   end
+  -- What is kept there of an identity that an operator has ended is no JSON.
+  if string.sub(redis.call('GET', audience.away) or '', 1, 1) ~= '{' then
+    return nil
+  end
   local left = redis.call('PTTL', audience.away)
   return left > 0 and text(left + LOG_OUTLIVES_AWAY) or nil
 end

@@ -160,6 +160,8 @@ void pubsub_close(struct pubsub *p)
     pages_dispose(p);
     gap_dispose(p);
     cursors_turn(p, clock_monotonic_ms());
+    ask_dispose(p);
+    inspect_dispose(p);
     identity_dispose(p);
     subscriber_dispose(p);
 }
@@ -168,7 +170,8 @@ void pubsub_destroy(struct pubsub *p)
 {
     publisher_dispose(p);
     pages_dispose(p);
-    identity_dispose(p); /* what was said since */
+    ask_dispose(p);      /* what was asked since */
+    identity_dispose(p); /* and said */
     canary_dispose(p);
     cursors_end(p);
     free(p);
@@ -187,6 +190,7 @@ void pubsub_tick(struct pubsub *p, uint64_t now_ms)
     pages_tick(p, now_ms);
     subscriber_tick(p, now_ms);
     cursors_store_due(p, now_ms);
+    inspect_tick(p, now_ms);
 }
 
 void pubsub_turn(struct pubsub *p)
@@ -200,6 +204,7 @@ void pubsub_turn(struct pubsub *p)
     canary_turn(p); /* after the pages, so that the mark reaches their heads soon */
     subscriber_turn(p);
     cursors_turn(p, now_ms);
+    ask_turn(p, now_ms);
     struct link *l;
     for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
         if (l->conn != NULL)

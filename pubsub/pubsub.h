@@ -30,6 +30,16 @@ struct identity_claimed {
 
 enum registered { REGISTERED_NEW, REGISTERED_HELD, REGISTERED_REFUSED };
 
+/* What changes with every frame of a connection, and so is asked of the worker that holds it. */
+enum presence_state { PRESENCE_AWAY, PRESENCE_CONNECTING, PRESENCE_CATCHING_UP, PRESENCE_LIVE };
+/* away, connecting, catching_up, live */
+const char *presence_state_name(enum presence_state s);
+struct presence_now {
+    enum presence_state state; /* PRESENCE_AWAY: it has ended, and can be resumed; the rest is unused then */
+    uint64_t last_seen_ms;     /* unix ms of the last byte from the client */
+    struct position position;
+};
+
 /* News for the edge. All are called from the loop, never from inside a pubsub_* call. */
 struct pubsub_callbacks {
     /* An event for everybody (id is belfry's, or `.n` of a foreign one); text is what clients get, valid during the
@@ -58,6 +68,11 @@ struct pubsub_callbacks {
     void (*on_registered)(void *ctx, struct hub_channel *channel, enum registered how);
     /* A newer socket has the identity: whoever is in this channel with a smaller gen has to be closed 4409. */
     void (*on_superseded)(void *ctx, struct hub_channel *channel, uint32_t gen);
+    /* An operator ends the identity: whoever is in this channel with at most that gen has to be closed 4403. The reason
+     * has at most DISCONNECT_REASON_MAX bytes. */
+    void (*on_disconnect)(void *ctx, struct hub_channel *channel, uint32_t gen, struct str reason);
+    /* Fills in how the connection of this channel is; false if it has ended. */
+    bool (*on_question)(void *ctx, struct hub_channel *channel, struct presence_now *out);
     /* Redis may know of none of this worker's connections any more, or of newer sockets: all have to be registered
      * again, in as many turns as pubsub_register_room wants. */
     void (*on_register_all)(void *ctx);
@@ -222,6 +237,53 @@ void pubsub_claim(struct pubsub *p, struct str claimed, const struct identity *i
 void pubsub_unregister(struct pubsub *p, const struct identity *i);
 /* False while Redis has yet to hear of a connection's end, and can be reached. */
 bool pubsub_settled(const struct pubsub *p);
+
+/* Presence: who is connected, in the whole cluster. Of all these cb comes once, in a later turn or from pubsub_close,
+ * and what is given is copied. */
+struct presence_entry {
+    struct str id, user, node;
+    struct str address, user_agent; /* STR_NONE where there is none */
+    uint64_t since_ms;              /* unix ms */
+};
+
+#define PRESENCE_LIMIT_MAX 1000
+struct presence_query {
+    struct str user, node; /* STR_NONE: anybody's, any */
+    struct str cursor;     /* of the page before; STR_NONE to begin */
+    size_t limit;          /* 1 to PRESENCE_LIMIT_MAX */
+};
+struct presence_page {
+    const struct presence_entry *entries;
+    size_t n;          /* rarely above the limit; where a node is asked for, or connections end, also far below it */
+    struct str cursor; /* of the next page; STR_NONE: this was the last */
+};
+/* page is valid during the call; NULL: Redis did not answer within about REDIS_TIMEOUT, or refuses. */
+typedef void (*presence_page_cb)(void *data, const struct presence_page *page);
+/* A page of the connections. False, and no cb, if the cursor is not one of such a query. A connection that is there for
+ * the whole of a walk comes in it, and only once unless others come and go meanwhile. */
+bool pubsub_list_connections(struct pubsub *p, const struct presence_query *query, presence_page_cb cb,
+                             void *data) MUST_CHECK;
+
+enum inspect_status {
+    INSPECT_OK,
+    INSPECT_UNKNOWN, /* there is no such connection, nor is it away */
+    INSPECT_SILENT,  /* its worker did not answer within INSPECT_TIMEOUT_MS */
+    INSPECT_AWAY,    /* Redis did not answer within about REDIS_TIMEOUT, or refuses */
+};
+#define INSPECT_TIMEOUT_MS 1000
+/* entry and now are NULL unless the status is INSPECT_OK, and valid during the call. */
+typedef void (*inspect_cb)(void *data, enum inspect_status status, const struct presence_entry *entry,
+                           const struct presence_now *now);
+void pubsub_inspect(struct pubsub *p, struct str id, inspect_cb cb, void *data);
+
+#define DISCONNECT_REASON_MAX 100
+/* known false: Redis did not answer within about REDIS_TIMEOUT, or refuses; some may have been ordered. */
+typedef void (*disconnect_cb)(void *data, bool known, uint64_t ordered);
+/* Orders a connection, or all of a user's, to be closed 4403, and ends their identities: they cannot be resumed. The
+ * reason is valid UTF-8 without control characters, at most DISCONNECT_REASON_MAX bytes; STR_NONE: one of belfry's own.
+ * `ordered` 0: no such connection, or none of that user. */
+void pubsub_disconnect(struct pubsub *p, struct str id, struct str reason, disconnect_cb cb, void *data);
+void pubsub_disconnect_user(struct pubsub *p, struct str user, struct str reason, disconnect_cb cb, void *data);
 
 /* The publishing script with its arguments explained, for `belfry script`. */
 struct str pubsub_script_text(void);

@@ -9,19 +9,22 @@
 --    1 held         the identity was known, and is this caller's
 --    2 new          its own id was not known, and now is
 --    3 claimed      the claimed id is this caller's from now on; whoever held it has been ordered to close
--- A claim of an id that is not known, or is another user's, registers its own id as new.
+--    4 disconnected this identity was ended by an operator: the caller has been ordered once more to close it
+-- A claim of an id that is not known, was ended, or is another user's, registers its own id as new.
 --
 -- An entry is removed from ws:away before it is written to ws:conns: where Redis' memory is full that lets the writes
 -- pass (identity.lua). A few hundred bytes for each connection are worth that none is unknown.
 
-local SUPERSEDED, HELD, NEW, CLAIMED = 0, 1, 2, 3
+local SUPERSEDED, HELD, NEW, CLAIMED, DISCONNECTED = 0, 1, 2, 3, 4
 local FIRST_KEY, KEYS_EACH, FIRST_ARGUMENT, ARGUMENTS_EACH = 4, 3, 3, 6
 
 local nodes_key, lease_key = KEYS[2], KEYS[3]
 local node, log_lives = ARGV[1], ARGV[2]
 
+-- The identity, here or away; nil where there is none, and then the gen and reason of its end, if it was ended.
 local function find(id, away_key)
-  return read(redis.call('HGET', conns_key, id) or redis.call('GET', away_key))
+  local entry = redis.call('HGET', conns_key, id) or redis.call('GET', away_key)
+  return read(entry), ended(entry)
 end
 
 local function write(id, gen, away_key, log_key, user_key, head, tail)
@@ -33,7 +36,11 @@ end
 
 -- The same gen on two nodes can only come from a failover that has lost one of two claims: whoever is known stays.
 local function register(id, gen, away_key, log_key, user_key, head, tail)
-  local known = find(id, away_key)
+  local known, ended_gen, reason = find(id, away_key)
+  if ended_gen and ended_gen >= gen then
+    order_disconnect(node, id, ended_gen, reason)
+    return DISCONNECTED, ended_gen
+  end
   if known and (known.gen > gen or (known.gen == gen and known.node ~= node)) then
     return SUPERSEDED, known.gen
   end

@@ -16,6 +16,7 @@ EMBED(identity_lua, "pubsub/identity.lua");
 EMBED(register_lua, "pubsub/register.lua");
 EMBED(leave_lua, "pubsub/leave.lua");
 EMBED(reap_lua, "pubsub/reap.lua");
+EMBED(disconnect_lua, "pubsub/disconnect.lua");
 
 static struct {
     struct buf text;
@@ -55,6 +56,7 @@ static void scripts_make(void)
     scripts_join(SCRIPT_REGISTER, PART(identity_lua), PART(register_lua));
     scripts_join(SCRIPT_LEAVE, PART(identity_lua), PART(leave_lua));
     scripts_join(SCRIPT_REAP, PART(identity_lua), PART(reap_lua));
+    scripts_join(SCRIPT_DISCONNECT, PART(identity_lua), PART(disconnect_lua));
     buf_append(&scripts[SCRIPT_TOTALS].text, PART(totals_lua));
     scripts_join(SCRIPT_ERASE, PART(common_lua), PART(erase_lua));
     buf_append(&scripts[SCRIPT_CURSORS].text, PART(cursors_lua));

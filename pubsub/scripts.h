@@ -5,14 +5,15 @@
 #include "core/str.h"
 
 enum script {
-    SCRIPT_PUBLISH,  /* publish_usage.lua + common.lua + publish.lua: the same text that `belfry script` prints */
-    SCRIPT_CANARY,   /* common.lua + canary.lua */
-    SCRIPT_TOTALS,   /* totals.lua */
-    SCRIPT_ERASE,    /* common.lua + erase.lua */
-    SCRIPT_CURSORS,  /* cursors.lua */
-    SCRIPT_REGISTER, /* identity.lua + register.lua */
-    SCRIPT_LEAVE,    /* identity.lua + leave.lua */
-    SCRIPT_REAP,     /* identity.lua + reap.lua */
+    SCRIPT_PUBLISH,    /* publish_usage.lua + common.lua + publish.lua: the same text that `belfry script` prints */
+    SCRIPT_CANARY,     /* common.lua + canary.lua */
+    SCRIPT_TOTALS,     /* totals.lua */
+    SCRIPT_ERASE,      /* common.lua + erase.lua */
+    SCRIPT_CURSORS,    /* cursors.lua */
+    SCRIPT_REGISTER,   /* identity.lua + register.lua */
+    SCRIPT_LEAVE,      /* identity.lua + leave.lua */
+    SCRIPT_REAP,       /* identity.lua + reap.lua */
+    SCRIPT_DISCONNECT, /* identity.lua + disconnect.lua */
     SCRIPT_COUNT,
 };
 

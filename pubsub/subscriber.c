@@ -272,7 +272,7 @@ static void on_confirmed(struct pubsub *p, struct str name)
 static void on_payload(struct pubsub *p, struct str name, struct str payload)
 {
     if (is_node_channel(p, name)) {
-        if (!identity_heard(p, payload))
+        if (!identity_heard(p, payload) && !disconnect_heard(p, payload) && !inspect_heard(p, payload))
             canary_heard(p, payload);
         return;
     }

@@ -18,6 +18,7 @@ TEXTS = {name: "".join((ROOT / "pubsub" / f"{part}.lua").read_text() for part in
     "register": ["identity", "register"],
     "leave": ["identity", "leave"],
     "reap": ["identity", "reap"],
+    "disconnect": ["identity", "disconnect"],
 }.items()}
 HEAD = ' {"type":"notification","event_id":"'
 TAIL = '","timestamp":"2025-11-08T22:00:00.123Z","data":{"title":"Hello","message":"%s"}}'

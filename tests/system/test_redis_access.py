@@ -71,6 +71,18 @@ async def reads_and_erases(server):
         assert server.rest(method, path, both).status_code == status
 
 
+async def lists_and_disconnects(server, other):
+    operator = token("operator", "connections:read connections:write")
+    one, two = [await Client.connect(other, token("bob")) for _ in range(2)]
+    name = (await one.welcome())["data"]["connection_id"]
+    await two.welcome()
+    for path in ("/connections", "/users/bob/connections", f"/connections/{name}"):
+        assert server.rest("GET", path, operator).status_code == 200
+    assert server.rest("DELETE", f"/connections/{name}", operator).json() == {"ordered": 1}
+    assert server.rest("DELETE", "/users/bob/connections", operator).json() == {"ordered": 1}
+    assert (await one.closed())[0] == (await two.closed())[0] == 4403
+
+
 def started_unready(belfry, env):
     server = belfry(env, ready=False)
     wait_for(lambda: server.logged(len(server.logs("listening")) >= 2), 15, "the listening lines")
@@ -129,6 +141,7 @@ async def test_the_documented_access_rules_are_enough(belfry, redis_server):
     admin.script_flush()
     await delivers(server)
     await reads_and_erases(server)
+    await lists_and_disconnects(server, other)
     assert other.stop() == 0
     assert admin.execute_command("ACL", "LOG") == []
     assert "NOPERM" not in server.output()

@@ -314,11 +314,6 @@ def test_another_method_is_405_with_allow(shared, method, path, allowed):
     assert set(answer.headers["Allow"].split(", ")) == allowed
 
 
-def test_calls_of_later_versions_are_501_after_the_check_of_who_calls(shared):
-    for method, path, _ in CALLS[10:]:
-        problem(shared.rest(method, path, make_token("u", ALL_SCOPES)), 501, "not-built")
-
-
 def test_publish_rate_slows_a_caller_and_not_the_next(belfry):
     server = belfry({"PUBLISH_RATE": "1/s burst 3"})
     mine, other = publisher(), make_token("other", "events:publish")

@@ -101,7 +101,7 @@ static void answers_are_read_and_others_are_none(void **state)
     assert_true(a[0].status == IDENTITY_SUPERSEDED && a[0].gen == 5);
     assert_true(a[1].status == IDENTITY_CLAIMED && a[1].gen == 4294967295u);
     assert_int_equal(parse_register("*2\r\n:0\r\n:5\r\n", 2, a), -1);
-    assert_int_equal(parse_register("*2\r\n:4\r\n:5\r\n", 1, a), -1);
+    assert_int_equal(parse_register("*2\r\n:5\r\n:5\r\n", 1, a), -1);
     assert_int_equal(parse_register("*2\r\n:-1\r\n:5\r\n", 1, a), -1);
     assert_int_equal(parse_register("*2\r\n:1\r\n:4294967296\r\n", 1, a), -1);
     assert_int_equal(parse_register("*2\r\n:1\r\n$1\r\n5\r\n", 1, a), -1);

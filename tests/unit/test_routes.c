@@ -24,7 +24,11 @@ void api_cursor(struct api_call *call) { (void)call; }
 void api_health(struct api_call *call) { (void)call; }
 void api_openapi(struct api_call *call) { (void)call; }
 void api_asyncapi(struct api_call *call) { (void)call; }
-void api_not_built(struct api_call *call) { (void)call; }
+void api_list_connections(struct api_call *call) { (void)call; }
+void api_list_user_connections(struct api_call *call) { (void)call; }
+void api_connection(struct api_call *call) { (void)call; }
+void api_disconnect(struct api_call *call) { (void)call; }
+void api_disconnect_user(struct api_call *call) { (void)call; }
 void serve_ws(struct routed *r) { (void)r; }
 void serve_demo(struct routed *r) { (void)r; }
 void serve_livez(struct routed *r) { (void)r; }
