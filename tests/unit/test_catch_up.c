@@ -551,8 +551,10 @@ static void get_message(unsigned i, const char *type, struct position at, struct
 static void get_text(unsigned i, struct str text)
 {
     unsigned long long epoch, seq;
-    char type[32];
-    assert_int_equal(sscanf(text.p, "{\"type\":\"%31[a-z_]\",\"event_id\":\"%llu-%llu\"", type, &epoch, &seq), 3);
+    char type[32], start[128];
+    int n = text.n < sizeof(start) ? (int)text.n : (int)sizeof(start) - 1;
+    snprintf(start, sizeof(start), "%.*s", n, text.p); /* scanning looks for the end */
+    assert_int_equal(sscanf(start, "{\"type\":\"%31[a-z_]\",\"event_id\":\"%llu-%llu\"", type, &epoch, &seq), 3);
     struct position at = {epoch, seq, 0};
     if (strcmp(type, "e") == 0)
         get_event(i, at);
