@@ -73,21 +73,47 @@ bool readiness_report(const struct process_readiness *p, struct buf *out)
     return ready;
 }
 
-void liveness_note(struct worker_readiness *w, uint64_t now_ms)
+/* --- /livez ---------------------------------------------------------------------------------------------------------
+ */
+
+/* A longer stop of one's own says nothing of the others. */
+#define STEP_MAX_MS 1000
+
+static uint64_t turned(const struct process_readiness *p, unsigned worker)
 {
-    atomic_store_explicit(&w->turned_ms, now_ms, memory_order_relaxed);
+    return atomic_load_explicit(&p->workers[worker].turned_ms, memory_order_relaxed);
+}
+
+void liveness_note(struct process_readiness *p, unsigned worker, uint64_t now_ms)
+{
+    struct worker_readiness *own = &p->workers[worker];
+    uint64_t step_ms = turned(p, worker) != 0 ? now_ms - turned(p, worker) : 0;
+
+    own->ran_ms += step_ms < STEP_MAX_MS ? step_ms : STEP_MAX_MS;
+    atomic_store_explicit(&own->turned_ms, now_ms, memory_order_relaxed);
+    for (unsigned i = 0; i < p->n; i++) {
+        struct liveness_seen *seen = &p->seen[worker * p->n + i];
+        if (seen->turned_ms != turned(p, i))
+            *seen = (struct liveness_seen){turned(p, i), own->ran_ms};
+    }
+}
+
+static bool hangs(const struct process_readiness *p, unsigned worker, unsigned other)
+{
+    const struct liveness_seen *seen = &p->seen[worker * p->n + other];
+    uint64_t now = turned(p, other);
+
+    return other != worker && now != UINT64_MAX && now == seen->turned_ms &&
+           p->workers[worker].ran_ms - seen->since_ms > LIVENESS_MS;
 }
 
 bool liveness_report(const struct process_readiness *p, unsigned worker, struct buf *out)
 {
     struct buf failing = {0};
-    uint64_t now_ms = atomic_load_explicit(&p->workers[worker].turned_ms, memory_order_relaxed);
 
-    for (unsigned i = 0; now_ms != UINT64_MAX && i < p->n; i++) {
-        uint64_t turned_ms = atomic_load_explicit(&p->workers[i].turned_ms, memory_order_relaxed);
-        if (turned_ms != 0 && now_ms > turned_ms && now_ms - turned_ms > LIVENESS_MS)
+    for (unsigned i = 0; i < p->n; i++)
+        if (hangs(p, worker, i))
             fail_worker(&failing, i, "its loop hangs");
-    }
     bool alive = failing.n == 0;
     if (alive)
         buf_lit(out, "{\"status\":\"alive\"}");

@@ -15,10 +15,18 @@ struct worker_readiness {
     _Atomic unsigned flags; /* see readiness.c; zero-initialised: starting */
     _Atomic uint64_t canary_age_ms;
     _Atomic uint64_t turned_ms; /* monotonic, when its loop last turned; 0: not begun, UINT64_MAX: it has ended */
+    uint64_t ran_ms;            /* its own: for how long its loop has turned, without long stops */
+};
+
+/* What one worker has seen of another one's loop; its own. */
+struct liveness_seen {
+    uint64_t turned_ms; /* as it saw it last */
+    uint64_t since_ms;  /* its own ran_ms when it saw that first */
 };
 
 struct process_readiness {
     struct worker_readiness *workers;
+    struct liveness_seen *seen; /* n x n, a row for each worker that looks */
     unsigned n;
     _Atomic bool draining;
 };
@@ -34,11 +42,13 @@ bool readiness_report(const struct process_readiness *p, struct buf *out);
 /* A loop that has not turned for so long hangs. */
 #define LIVENESS_MS 10000
 
-/* From the worker's own thread, at least every 100 ms. now_ms UINT64_MAX: its loop has come to its end. */
-void liveness_note(struct worker_readiness *w, uint64_t now_ms);
+/* From the worker's own thread, at least once a second: its loop turns, and it looks at the others'. now_ms UINT64_MAX:
+ * its loop has come to its end. */
+void liveness_note(struct process_readiness *p, unsigned worker, uint64_t now_ms);
 
 /* True unless a worker hangs; *out is {"status":"alive"} or {"status":"dead","failing":["…"]}. Redis plays no part.
- * Asked by `worker`, whose own last turn is the clock: a process that was suspended as a whole is not dead. */
+ * From the thread of the `worker` that is asked: it counts only time in which its own loop was turning, so that a
+ * process which was suspended as a whole is not dead. */
 bool liveness_report(const struct process_readiness *p, unsigned worker, struct buf *out);
 
 #endif

@@ -136,6 +136,7 @@ static void prepare_process(struct server *s)
     p->api.connections = &p->edge.connections;
     p->readiness.n = p->config->workers;
     p->readiness.workers = mem_zalloc(p->readiness.n * sizeof(*p->readiness.workers));
+    p->readiness.seen = mem_zalloc((size_t)p->readiness.n * p->readiness.n * sizeof(*p->readiness.seen));
     p->metrics = (struct metrics_page){
         .workers = mem_zalloc(p->config->workers * sizeof(struct metrics)),
         .n = p->config->workers,
@@ -286,6 +287,7 @@ static void free_server(struct server *s)
     if (s->process.credentials != NULL)
         credentials_destroy(s->process.credentials);
     free(s->process.readiness.workers);
+    free(s->process.readiness.seen);
     free(s->process.metrics.workers);
     if (s->reload != NULL)
         reload_destroy(s->reload);

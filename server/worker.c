@@ -319,7 +319,7 @@ static void tick(struct worker *w, uint64_t now_ms)
     pubsub_tick(w->pubsub, now_ms);
     struct pubsub_state state = pubsub_state(w->pubsub, now_ms);
     readiness_note(&w->process->readiness.workers[w->index], &state);
-    liveness_note(&w->process->readiness.workers[w->index], now_ms);
+    liveness_note(&w->process->readiness, w->index, now_ms);
     note_redis(w, &state, now_ms);
     pubsub_note_metrics(w->pubsub);
     if (state.fatal != NULL)
@@ -441,7 +441,7 @@ static void *worker_main(void *arg)
         note_turn(w, sleep_ms);
         h2o_evloop_run(w->ctx.loop, sleep_ms);
     }
-    liveness_note(&w->process->readiness.workers[w->index], UINT64_MAX);
+    liveness_note(&w->process->readiness, w->index, UINT64_MAX);
     worker_dispose(w);
     atomic_store(&w->ended, true);
     return NULL;

@@ -85,36 +85,73 @@ static void assert_liveness(const struct process_readiness *p, unsigned worker, 
     buf_free(&out);
 }
 
+/* Each worker that is in `turning` (a bit mask) turns every 50 ms, for `ms`. */
+static void run(struct process_readiness *p, uint64_t *now_ms, unsigned turning, uint64_t ms)
+{
+    for (uint64_t end_ms = *now_ms + ms; *now_ms < end_ms;) {
+        *now_ms += 50;
+        for (unsigned i = 0; i < p->n; i++)
+            if ((turning & 1u << i) != 0)
+                liveness_note(p, i, *now_ms);
+    }
+}
+
+#define ALIVE "{\"status\":\"alive\"}"
+
 static void liveness_ends_when_a_loop_hangs(void **state)
 {
     struct worker_readiness workers[3] = {0};
-    struct process_readiness p = {.workers = workers, .n = 3};
+    struct liveness_seen seen[9] = {0};
+    struct process_readiness p = {.workers = workers, .seen = seen, .n = 3};
+    uint64_t now_ms = 5000;
 
     (void)state;
-    assert_liveness(&p, 0, true, "{\"status\":\"alive\"}");
-    for (unsigned i = 0; i < 3; i++)
-        liveness_note(&workers[i], 1000);
-    liveness_note(&workers[0], 1000 + LIVENESS_MS);
-    assert_liveness(&p, 0, true, "{\"status\":\"alive\"}");
-    liveness_note(&workers[0], 1001 + LIVENESS_MS);
-    liveness_note(&workers[2], 500 + LIVENESS_MS);
-    assert_liveness(&p, 0, false, "{\"status\":\"dead\",\"failing\":[\"worker 1: its loop hangs\"]}");
-    liveness_note(&workers[1], 1001 + LIVENESS_MS);
-    assert_liveness(&p, 0, true, "{\"status\":\"alive\"}");
+    assert_liveness(&p, 0, true, ALIVE);
+    run(&p, &now_ms, 7, 60000);
+    run(&p, &now_ms, 5, LIVENESS_MS);
+    assert_liveness(&p, 0, true, ALIVE);
+    run(&p, &now_ms, 5, 100);
+    for (unsigned asked = 0; asked < 3; asked += 2)
+        assert_liveness(&p, asked, false, "{\"status\":\"dead\",\"failing\":[\"worker 1: its loop hangs\"]}");
+    run(&p, &now_ms, 1, LIVENESS_MS + 100);
+    assert_liveness(&p, 0, false,
+                    "{\"status\":\"dead\",\"failing\":[\"worker 1: its loop hangs\",\"worker 2: its loop hangs\"]}");
+    liveness_note(&p, 1, now_ms); /* before the one that is asked has looked again */
+    liveness_note(&p, 2, now_ms);
+    assert_liveness(&p, 0, true, ALIVE);
 }
 
-static void liveness_does_not_mind_a_suspended_process_nor_an_ended_worker(void **state)
+static void liveness_does_not_mind_a_suspended_process(void **state)
 {
     struct worker_readiness workers[2] = {0};
-    struct process_readiness p = {.workers = workers, .n = 2};
+    struct liveness_seen seen[4] = {0};
+    struct process_readiness p = {.workers = workers, .seen = seen, .n = 2};
+    uint64_t now_ms = 5000;
 
     (void)state;
-    liveness_note(&workers[0], 100000);
-    liveness_note(&workers[1], 50000);
-    assert_liveness(&p, 1, true, "{\"status\":\"alive\"}"); /* its own clock stands as well */
-    liveness_note(&workers[1], UINT64_MAX);
-    assert_liveness(&p, 0, true, "{\"status\":\"alive\"}");
-    assert_liveness(&p, 1, true, "{\"status\":\"alive\"}");
+    run(&p, &now_ms, 3, 1000);
+    now_ms += 3600000;
+    assert_liveness(&p, 0, true, ALIVE); /* asked before anybody has turned again */
+    run(&p, &now_ms, 1, 50);             /* and when only the one that is asked has */
+    assert_liveness(&p, 0, true, ALIVE);
+    run(&p, &now_ms, 1, LIVENESS_MS - 2000);
+    assert_liveness(&p, 0, true, ALIVE);
+    run(&p, &now_ms, 1, 2100);
+    assert_liveness(&p, 0, false, "{\"status\":\"dead\",\"failing\":[\"worker 1: its loop hangs\"]}");
+}
+
+static void liveness_does_not_mind_a_worker_that_has_ended(void **state)
+{
+    struct worker_readiness workers[2] = {0};
+    struct liveness_seen seen[4] = {0};
+    struct process_readiness p = {.workers = workers, .seen = seen, .n = 2};
+    uint64_t now_ms = 5000;
+
+    (void)state;
+    run(&p, &now_ms, 3, 1000);
+    liveness_note(&p, 1, UINT64_MAX);
+    run(&p, &now_ms, 1, 3 * LIVENESS_MS);
+    assert_liveness(&p, 0, true, ALIVE);
 }
 
 int main(void)
@@ -125,7 +162,8 @@ int main(void)
         cmocka_unit_test(readiness_ends_when_redis_answers_and_the_canary_does_not_come),
         cmocka_unit_test(readiness_ends_with_the_drain),
         cmocka_unit_test(liveness_ends_when_a_loop_hangs),
-        cmocka_unit_test(liveness_does_not_mind_a_suspended_process_nor_an_ended_worker),
+        cmocka_unit_test(liveness_does_not_mind_a_suspended_process),
+        cmocka_unit_test(liveness_does_not_mind_a_worker_that_has_ended),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
