@@ -2,6 +2,7 @@
 #include "server/worker.h"
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "server/acceptor.h"
 #include "server/router.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -12,14 +13,11 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define ACCEPTS_PER_TURN 64
 #define TICK_MS 50
 /* How often a worker looks over all its connections for its counts. */
 #define COUNT_MS 1000
 /* For how long the longest turn is remembered, at least. */
 #define LAG_MS 5000
-/* Without a free descriptor, how long the listeners rest. */
-#define ACCEPT_REST_MS 100
 /* Once the slots are over: how long clients may take to answer their close frame and requests to end. */
 #define END_MS 4000
 /* How long connections that were accepted last may take to bring their request. */
@@ -27,13 +25,6 @@
 #define CUT_MS 200
 /* How long the end waits for Redis to hear of all connections that have ended. */
 #define SETTLE_MS 2000
-
-struct acceptor {
-    h2o_accept_ctx_t ctx;
-    h2o_hostconf_t *hosts[2];
-    h2o_socket_t *sock; /* the listener; NULL where the surface is not served or the worker is stopping */
-    struct worker *worker;
-};
 
 enum message_kind { MESSAGE_STOP, MESSAGE_HURRY, MESSAGE_TLS };
 
@@ -50,107 +41,20 @@ struct worker {
     sem_t ready; /* posted when the worker takes messages */
     h2o_context_t ctx;
     h2o_multithread_receiver_t receiver;
-    struct acceptor acceptors[SURFACES];
+    struct acceptors acceptors;
     struct credentials_view credentials;
     struct limiter limiter;
     struct edge *edge;
     struct pubsub *pubsub;
     struct api *api;
     struct worker_parts parts;
-    uint64_t started_ms, turn_ms, turn_before_ms;   /* of the thread, of this turn and of the one before */
-    uint64_t slept_ms;                              /* before this turn, at most */
-    uint64_t lag_ms, lag_before_ms, lag_at_ms;      /* longest turns: of the present LAG_MS, of those before */
-    uint64_t tick_at_ms, count_at_ms, accept_at_ms; /* 0: accepting */
-    uint64_t drain_by_ms, end_by_ms, shut_at_ms;    /* 0: not draining; not ending; nothing to shut */
+    uint64_t started_ms, turn_ms, turn_before_ms; /* of the thread, of this turn and of the one before */
+    uint64_t slept_ms;                            /* before this turn, at most */
+    uint64_t lag_ms, lag_before_ms, lag_at_ms;    /* longest turns: of the present LAG_MS, of those before */
+    uint64_t tick_at_ms, count_at_ms;
+    uint64_t drain_by_ms, end_by_ms, shut_at_ms; /* 0: not draining; not ending; nothing to shut */
     _Atomic bool ended;
 };
-
-/* --- accepting ------------------------------------------------------------------------------------------------------
- */
-
-static void on_socket_closed(void *data)
-{
-    struct process *p = data;
-    atomic_fetch_sub_explicit(&p->edge.descriptors, 1, memory_order_relaxed);
-}
-
-/* False when there is nothing more to accept. */
-static bool accept_one(struct acceptor *a)
-{
-    struct process *p = a->worker->process;
-    h2o_socket_t *sock = h2o_evloop_socket_accept(a->sock);
-    if (sock == NULL) {
-        if (errno == EMFILE || errno == ENFILE)
-            a->worker->accept_at_ms = clock_monotonic_ms() + ACCEPT_REST_MS;
-        return false;
-    }
-    atomic_fetch_add_explicit(&p->edge.descriptors, 1, memory_order_relaxed);
-    metric_add(METRIC_ACCEPTED_TOTAL, 1);
-    sock->on_close.cb = on_socket_closed;
-    sock->on_close.data = p;
-    h2o_accept(&a->ctx, sock);
-    return true;
-}
-
-static void set_accepting(struct worker *w, bool accepting);
-
-static void on_accept(h2o_socket_t *listener, const char *err)
-{
-    struct acceptor *a = listener->data;
-    if (err != NULL)
-        return;
-    for (int i = 0; i < ACCEPTS_PER_TURN && accept_one(a); ++i)
-        ;
-    if (a->worker->accept_at_ms != 0)
-        set_accepting(a->worker, false);
-}
-
-static void set_accepting(struct worker *w, bool accepting)
-{
-    for (int i = 0; i < SURFACES; ++i) {
-        if (w->acceptors[i].sock == NULL)
-            continue;
-        if (accepting)
-            h2o_socket_read_start(w->acceptors[i].sock, on_accept);
-        else
-            h2o_socket_read_stop(w->acceptors[i].sock);
-    }
-}
-
-static bool has_tls(const struct process *p, int surface)
-{
-    return surface < 2 && p->listeners[surface]->unix_path == NULL;
-}
-
-static void acceptor_open(struct worker *w, int surface)
-{
-    struct process *p = w->process;
-    struct acceptor *a = &w->acceptors[surface];
-    if (p->listeners[surface] == NULL)
-        return;
-    a->worker = w;
-    a->hosts[0] = p->hosts[surface];
-    a->ctx = (h2o_accept_ctx_t){.ctx = &w->ctx, .hosts = a->hosts};
-    a->ctx.expect_proxy_line = surface == 0 && p->config->proxy_protocol;
-    if (p->tls != NULL && has_tls(p, surface)) {
-        SSL_CTX_up_ref(p->tls);
-        a->ctx.ssl_ctx = p->tls;
-    }
-    a->sock = h2o_evloop_socket_create(w->ctx.loop, p->listeners[surface]->fds[w->index], H2O_SOCKET_FLAG_DONT_READ);
-    p->listeners[surface]->fds[w->index] = -1;
-    a->sock->data = a;
-    h2o_socket_read_start(a->sock, on_accept);
-}
-
-static void acceptor_close(struct acceptor *a)
-{
-    if (a->sock == NULL)
-        return;
-    while (accept_one(a)) /* whoever waits in the queue would be reset by the close */
-        ;
-    h2o_socket_close(a->sock);
-    a->sock = NULL;
-}
 
 /* --- requests under way ---------------------------------------------------------------------------------------------
  */
@@ -191,8 +95,7 @@ static void begin_end(struct worker *w, uint64_t now_ms)
     w->end_by_ms = now_ms + END_MS;
     w->shut_at_ms = now_ms + LAST_REQUEST_MS;
     w->ctx.shutdown_requested = 1;
-    for (int i = 0; i < SURFACES; ++i)
-        acceptor_close(&w->acceptors[i]);
+    acceptors_close(&w->acceptors);
     edge_end(w->edge, now_ms);
 }
 
@@ -218,19 +121,6 @@ static void advance_stop(struct worker *w, uint64_t now_ms)
     }
 }
 
-static void take_tls(struct worker *w, SSL_CTX *tls)
-{
-    for (int i = 0; i < SURFACES; ++i) {
-        struct acceptor *a = &w->acceptors[i];
-        if (a->ctx.ssl_ctx == NULL)
-            continue;
-        SSL_CTX_free(a->ctx.ssl_ctx);
-        SSL_CTX_up_ref(tls);
-        a->ctx.ssl_ctx = tls;
-    }
-    SSL_CTX_free(tls);
-}
-
 static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
     struct worker *w = H2O_STRUCT_FROM_MEMBER(struct worker, receiver, receiver);
@@ -240,7 +130,7 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
         if (m->kind != MESSAGE_TLS)
             on_stop(w, m->kind == MESSAGE_HURRY);
         else
-            take_tls(w, m->tls);
+            acceptors_set_tls(&w->acceptors, m->tls);
         free(m);
     }
 }
@@ -304,10 +194,7 @@ static void note_redis(struct worker *w, const struct pubsub_state *state, uint6
 static void tick(struct worker *w, uint64_t now_ms)
 {
     w->tick_at_ms = now_ms + TICK_MS;
-    if (w->accept_at_ms != 0 && now_ms >= w->accept_at_ms) {
-        w->accept_at_ms = 0;
-        set_accepting(w, true);
-    }
+    acceptors_tick(&w->acceptors, now_ms);
     if (now_ms >= w->count_at_ms) {
         struct edge_counts counts = edge_counts(w->edge, now_ms);
         pubsub_set_counts(w->pubsub, counts.local, counts.dead);
@@ -411,8 +298,7 @@ static void worker_init(struct worker *w)
     h2o_context_init(&w->ctx, h2o_evloop_create(), w->process->globalconf);
     h2o_multithread_register_receiver(w->ctx.queue, &w->receiver, on_messages);
     parts_create(w);
-    for (int i = 0; i < SURFACES; ++i)
-        acceptor_open(w, i);
+    acceptors_open(&w->acceptors, w->process, &w->ctx, w->index);
     sem_post(&w->ready);
 }
 
@@ -423,8 +309,7 @@ static void worker_dispose(struct worker *w)
     h2o_context_dispose(&w->ctx);
     h2o_evloop_run(w->ctx.loop, 0); /* frees the sockets that were closed in the last turn */
     h2o_evloop_destroy(w->ctx.loop);
-    for (int i = 0; i < SURFACES; ++i)
-        SSL_CTX_free(w->acceptors[i].ctx.ssl_ctx);
+    acceptors_dispose(&w->acceptors);
 }
 
 static void *worker_main(void *arg)
