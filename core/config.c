@@ -39,30 +39,6 @@ static void complain(struct config_load_state *s, const struct config_setting *s
     buf_printf(&s->report->errors, ": %.*s\n", (int)why->n, why->p);
 }
 
-static bool is_off(struct str text)
-{
-    return str_eq(text, STR_LIT("off")) || str_eq(text, STR_LIT("0"));
-}
-
-/* What a later version will do is refused now: accepting it would promise what does not happen. */
-static bool is_not_built_yet(const struct config_variable *v, struct config *c)
-{
-    struct config defaults = {0};
-    struct buf why = {0}, given = {0}, usual = {0};
-    bool differs = (v->flags & CONFIG_EXPLICIT) != 0;
-
-    if (!differs) {
-        if (v->type->parse(v, str_of(v->fallback), config_field(v, &defaults), &why) != 0)
-            abort();
-        v->type->format(v, config_field(v, c), &given);
-        v->type->format(v, config_field(v, &defaults), &usual);
-        differs = !str_eq(buf_str(&given), buf_str(&usual)) && !is_off(buf_str(&given));
-    }
-    buf_free(&given);
-    buf_free(&usual);
-    return differs;
-}
-
 static int read_setting(struct config_load_state *s, const struct config_variable *v, struct str text, struct buf *why)
 {
     if (v->type->parse != config_type_secret.parse)
@@ -75,12 +51,7 @@ static int read_setting(struct config_load_state *s, const struct config_variabl
         buf_lit(why, "is nothing but spaces");
         return -1;
     }
-    if (v->type->parse(v, text, config_field(v, s->config), why) != 0)
-        return -1;
-    if ((v->flags & CONFIG_LATER) == 0 || !is_not_built_yet(v, s->config))
-        return 0;
-    buf_lit(why, "is not built yet in this version; leave it unset");
-    return -1;
+    return v->type->parse(v, text, config_field(v, s->config), why);
 }
 
 static void reset_field(const struct config_variable *v, struct config *c)

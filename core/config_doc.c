@@ -23,7 +23,7 @@ static void append_number(const struct config_variable *v, uint64_t value, struc
         buf_printf(out, "%llu", (unsigned long long)value);
 }
 
-/* What the type knows beside the help: range, words, and that it is not built yet. */
+/* What the type knows beside the help: range and words. */
 static void append_limits(const struct config_variable *v, struct buf *out)
 {
     if (v->choices != NULL) {
@@ -38,8 +38,6 @@ static void append_limits(const struct config_variable *v, struct buf *out)
         if ((v->flags & CONFIG_OFF) != 0 && v->min != 0)
             buf_lit(out, ", `0` is off");
     }
-    if ((v->flags & CONFIG_LATER) != 0)
-        buf_lit(out, ". Not built yet: anything but the default or off is an error");
 }
 
 /* Appends words with line breaks after at most HELP_COLUMNS columns, each line indented. */

@@ -33,8 +33,7 @@ extern const struct config_choice config_on_off[], config_proxy_protocols[], con
 enum config_flag {
     CONFIG_SECRET = 1 << 0,  /* never printed, nor quoted in a complaint */
     CONFIG_OFF = 1 << 1,     /* `off` may be written for 0, or stands for it (listen addresses: none) */
-    CONFIG_LATER = 1 << 2,   /* has no effect yet: anything but the default or off is an error */
-    CONFIG_EXPLICIT = 1 << 3 /* has no default: unset leaves the field zero, or config_derive computes it */
+    CONFIG_EXPLICIT = 1 << 2 /* has no default: unset leaves the field zero, or config_derive computes it */
 };
 
 struct config_variable {

@@ -72,13 +72,14 @@ void conn_follow_user(struct ws_conn *c, struct str user)
     ++e->open;
 }
 
-static void unfollow(struct ws_conn *c)
+/* `code`: what it is closed with. */
+static void unfollow(struct ws_conn *c, uint16_t code)
 {
     struct edge *e = c->edge;
     if (c->follows[HUB_USER].channel == NULL)
         return;
     conn_end_acks(c);
-    conn_exit(c);
+    conn_exit(c, code);
     for (int kind = HUB_USER; kind <= HUB_CONNECTION; ++kind) {
         struct hub_channel *channel = c->follows[kind].channel;
         if (channel == NULL)
@@ -121,7 +122,7 @@ void conn_close(struct ws_conn *c, uint16_t code, const char *reason)
     outbox_drop_replay(c);
     outbox_drop_events(c, (struct position){UINT64_MAX, UINT64_MAX, 0});
     conn_end_catch_up(c);
-    unfollow(c);
+    unfollow(c, code);
     conn_set_state(c, CONN_CLOSING);
     c->deadline_ms = c->edge->now_ms + CLOSE_TIMEOUT_MS;
     frame_append_close(&frame, code == 1005 ? 0 : code, str_of(reason));
@@ -138,7 +139,7 @@ void conn_cut(struct ws_conn *c, const char *why)
     if (c->state != CONN_CLOSING)
         log_closed(c, 1006, why);
     conn_end_catch_up(c);
-    unfollow(c);
+    unfollow(c, 1006);
     conn_set_state(c, CONN_CLOSED);
     release_place(c);
     wheel_clear(e->wheel, &c->timer);

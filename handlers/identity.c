@@ -56,11 +56,13 @@ void conn_enter(struct ws_conn *c, struct str claimed)
     }
 }
 
-void conn_exit(struct ws_conn *c)
+void conn_exit(struct ws_conn *c, uint16_t code)
 {
     if (c->follows[HUB_CONNECTION].channel == NULL)
         return;
     struct identity i = identity_of(c, conn_id(c));
+    i.code = code;
+    i.duration_ms = c->edge->now_ms - c->opened_ms;
     pubsub_unregister(c->edge->pubsub, &i);
 }
 

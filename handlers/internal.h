@@ -257,7 +257,7 @@ void conn_enter(struct ws_conn *c, struct str claimed);
 /* It has this name from now on, as the gen-th socket. */
 void conn_follow_own(struct ws_conn *c, struct str id, uint32_t gen);
 /* Its identity goes away, if it has one by now. */
-void conn_exit(struct ws_conn *c);
+void conn_exit(struct ws_conn *c, uint16_t code);
 /* Says again which connections there are, as far as Redis keeps up. */
 void edge_register(struct edge *e);
 bool edge_on_claim_due(void *edge, void *claim);

@@ -86,6 +86,8 @@ static void on_reply(void *data, redisReply *reply)
             identity_lost(p);
         if (r.points_at_ended)
             reaper_begin(p, r.ended);
+        if (r.user_due)
+            lifecycle_due(p);
     }
 }
 

@@ -1,11 +1,12 @@
 -- A worker's canary: proves that this Redis takes writes and that its channels reach the worker. It opens the epoch,
 -- moves the floor without events, and renews the worker's lease. common.lua stands in front of it.
 --
--- KEYS 1 to 4 as in the publishing script; 5 ws:nodes, 6 ws:node:{id}, which is the node's lease and its channel.
+-- KEYS 1 to 4 as in the publishing script; 5 ws:nodes, 6 ws:node:{id}, which is the node's lease and its channel;
+-- 7 ws:lifecycle:due where LIFECYCLE is on.
 -- ARGV 1 greatest epoch seen; 2 REPLAY_EVENTS, 3 REPLAY_USER_EVENTS, 4 REPLAY_TTL in ms; 5 node id; 6 nonce; 7 how long
 -- the lease lives, in ms; then fields and values of the lease, at least local and dead.
 -- Answer: epoch, seq, floor, the oldest position that can be resumed from, 1 if the lease was still there, and the id of
--- a node whose lease has ended, for the caller to reap; '' if there is none.
+-- a node whose lease has ended, for the caller to reap, '' if there is none. With KEYS[7] besides: 1 if a user is due to be told offline, else 0.
 
 -- For so long no other worker is pointed at that node: unless it ends meanwhile, one works through it.
 local REAP_RESERVED = 30000
@@ -42,4 +43,5 @@ local replay = ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
 redis.call('HSET', head_key, 'floor', text(floor), 'replay', replay)
 
 redis.call('PUBLISH', lease_key, 'canary ' .. id_of(seq) .. ' ' .. ARGV[6])
-return { epoch, seq, floor, oldest, existed, ended or '' }
+local overdue = KEYS[7] and #redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', text(now), 'LIMIT', 0, 1)
+return { epoch, seq, floor, oldest, existed, ended or '', overdue }

@@ -55,6 +55,7 @@ static void on_step(struct ask *a, redisReply *reply)
         end(d, false);
     } else {
         d->ordered += step.ordered;
+        lifecycle_await(a->p);
         if (step.left == 0 || ++d->steps == STEPS_MAX)
             end(d, true);
         else

@@ -111,6 +111,7 @@ static void leave_again(struct pubsub *p, const struct identity_entry *e, const 
                              .id = id_of(e, a),
                              .user = {e->bytes, e->user_len},
                              .gen = a->gen,
+                             .code = 1006,
                          });
 }
 
@@ -194,6 +195,12 @@ static void on_error(struct identity_call *call, struct str text)
 
 static void send_call(struct identity_call *call, bool by_text);
 
+static void on_left(struct identity_call *call)
+{
+    clear(&call->entries);
+    lifecycle_await(call->p);
+}
+
 static void take_reply(struct identity_call *call, redisReply *reply)
 {
     size_t n = call->entries.n;
@@ -204,7 +211,7 @@ static void take_reply(struct identity_call *call, redisReply *reply)
     else if (redis_reply_is_error(reply))
         on_error(call, text);
     else if (call->leaves)
-        clear(&call->entries);
+        on_left(call);
     else if (script_register_parse(reply, n, answers) != 0)
         on_error(call, STR_LIT("an answer of another form"));
     else

@@ -1,5 +1,6 @@
--- What registering, leaving, reaping and disconnecting share: how an identity stands in ws:conns, and how it goes away. In
--- each of them KEYS 1 is ws:conns.
+-- What registering, leaving, reaping and disconnecting share: how an identity stands in ws:conns, how it goes away, and
+-- what ws:lifecycle tells of it. In each of them KEYS 1 is ws:conns, 2 ws:lifecycle, 3 ws:lifecycle:due, and ARGV 1 is
+-- PRESENCE_GRACE in ms, or '' where LIFECYCLE is off: then nothing is written to these two.
 
 -- Before Redis 7 a script that has scanned may write only if its effects are replicated.
 if redis.replicate_commands then
@@ -8,7 +9,11 @@ end
 
 local LOG_OUTLIVES_AWAY = 60000
 
-local conns_key = KEYS[1]
+-- Of the stream's entries about as many are kept.
+local LIFECYCLE_EVENTS = '100000'
+
+local conns_key, lifecycle_key, due_key = KEYS[1], KEYS[2], KEYS[3]
+local grace_ms = tonumber(ARGV[1] or '')
 local prefix = string.match(conns_key or '', '^(.*)conns$')
 
 local function text(number)
@@ -28,11 +33,54 @@ local function read(entry)
   return e
 end
 
+local function milliseconds()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function tell(event, ...)
+  redis.call('XADD', lifecycle_key, 'MAXLEN', '~', LIFECYCLE_EVENTS, '*', 'event', event, ...)
+end
+
+-- A socket has come. Its user is online from the first one on; one who was waited for has never been offline.
+local function come(id, user, node, gen, user_key)
+  local first = grace_ms and redis.call('EXISTS', user_key) == 0
+  redis.call('SADD', user_key, id)
+  if grace_ms then
+    tell('connected', 'connection_id', id, 'user', user, 'node', node, 'gen', text(gen))
+  end
+  if first and redis.call('ZREM', due_key, user) == 0 then
+    tell('online', 'user', user)
+  end
+end
+
+-- The socket of an identity that is known has gone; without a duration it is reckoned by Redis' clock.
+local function tell_gone(id, known, code, duration)
+  if grace_ms then
+    duration = duration or text(math.max(0, milliseconds() - (tonumber(known.since) or 0)))
+    tell('disconnected', 'connection_id', id, 'user', known.user, 'node', known.node, 'gen', text(known.gen), 'code', code,
+      'duration_ms', duration)
+  end
+end
+
+-- Its user is offline after a while without any, which offline.lua works off.
+local function go(id, known, user_key, code, duration)
+  redis.call('SREM', user_key, id)
+  tell_gone(id, known, code, duration)
+  if not grace_ms or redis.call('EXISTS', user_key) == 1 then
+    return
+  elseif grace_ms == 0 then
+    tell('offline', 'user', known.user)
+  else
+    redis.call('ZADD', due_key, text(milliseconds() + grace_ms), known.user)
+  end
+end
+
 -- The first write is a removal, which Redis allows also where its memory is full, and then lets pass what follows: an
 -- identity that goes away takes as much room as it gives back.
-local function go_away(id, entry, away_key, log_key, user_key, away_ms)
+local function go_away(id, known, entry, away_key, log_key, user_key, away_ms, code, duration)
   redis.call('HDEL', conns_key, id)
-  redis.call('SREM', user_key, id)
+  go(id, known, user_key, code, duration)
   redis.call('SET', away_key, entry, 'PX', text(away_ms))
   redis.call('PEXPIRE', log_key, text(away_ms + LOG_OUTLIVES_AWAY))
 end

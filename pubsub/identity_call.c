@@ -13,6 +13,8 @@ struct identity_entry *identity_entry_create(enum identity_act act, const struct
     e->act = act;
     e->gen = i->gen;
     e->since_ms = i->since_ms;
+    e->code = i->code;
+    e->duration_ms = i->duration_ms;
     memcpy(e->id, i->id.p, RANDOM_ID_LEN);
     if (i->address != NULL)
         memcpy(e->address, i->address, sizeof(e->address));
@@ -41,6 +43,22 @@ static size_t count(const struct identity_entry *entries)
     for (const struct identity_entry *e = entries; e != NULL; e = e->next)
         ++n;
     return n;
+}
+
+/* What all scripts begin with that identity.lua stands in front of: their KEYS, and the first of their ARGV. */
+void identity_keys(struct script_builder *b)
+{
+    builder_key(b, "conns", STR_NONE);
+    builder_key(b, "lifecycle", STR_NONE);
+    builder_key(b, "lifecycle:due", STR_NONE);
+}
+
+void identity_argument(struct script_builder *b, const struct script_settings *s)
+{
+    if (s->lifecycle)
+        builder_u64(b, s->presence_grace_ms);
+    else
+        builder_str(b, STR_LIT(""));
 }
 
 /* ws:away, the log and the user's set of the identity that an entry is about. */
@@ -96,12 +114,13 @@ void script_register_build(struct script_call *c, const struct script_settings *
 {
     struct script_builder b;
 
-    builder_begin(&b, c, SCRIPT_REGISTER, s->prefix, 3 + 3 * count(entries));
-    builder_key(&b, "conns", STR_NONE);
+    builder_begin(&b, c, SCRIPT_REGISTER, s->prefix, 5 + 3 * count(entries));
+    identity_keys(&b);
     builder_key(&b, "nodes", STR_NONE);
     builder_key(&b, "node:", node);
     for (const struct identity_entry *e = entries; e != NULL; e = e->next)
         entry_keys(&b, e);
+    identity_argument(&b, s);
     builder_str(&b, node);
     builder_u64(&b, s->replay_ttl_ms + SCRIPT_LINGER_MS);
     for (const struct identity_entry *e = entries; e != NULL; e = e->next) {
@@ -120,15 +139,18 @@ void script_leave_build(struct script_call *c, const struct script_settings *s, 
 {
     struct script_builder b;
 
-    builder_begin(&b, c, SCRIPT_LEAVE, s->prefix, 1 + 3 * count(entries));
-    builder_key(&b, "conns", STR_NONE);
+    builder_begin(&b, c, SCRIPT_LEAVE, s->prefix, 3 + 3 * count(entries));
+    identity_keys(&b);
     for (const struct identity_entry *e = entries; e != NULL; e = e->next)
         entry_keys(&b, e);
+    identity_argument(&b, s);
     builder_str(&b, node);
     builder_u64(&b, IDENTITY_AWAY_MS);
     for (const struct identity_entry *e = entries; e != NULL; e = e->next) {
         builder_str(&b, id_of(e));
         builder_u64(&b, e->gen);
+        builder_u64(&b, e->code);
+        builder_u64(&b, e->duration_ms);
     }
     builder_end(&b);
 }
@@ -159,10 +181,11 @@ void script_reap_build(struct script_call *c, const struct script_settings *s, c
 {
     struct script_builder b;
 
-    builder_begin(&b, c, SCRIPT_REAP, s->prefix, 3);
-    builder_key(&b, "conns", STR_NONE);
+    builder_begin(&b, c, SCRIPT_REAP, s->prefix, 5);
+    identity_keys(&b);
     builder_key(&b, "nodes", STR_NONE);
     builder_key(&b, "node:", r->node);
+    identity_argument(&b, s);
     builder_str(&b, r->node);
     builder_str(&b, r->cursor);
     builder_u64(&b, IDENTITY_BATCH_MAX);
@@ -187,6 +210,28 @@ int script_reap_parse(const redisReply *r, struct script_reap_reply *out)
     out->cursor = (struct str){r->element[0]->str, r->element[0]->len};
     out->moved = (uint64_t)r->element[1]->integer;
     return out->cursor.n <= REAP_CURSOR_LEN && all_digits(out->cursor) ? 0 : -1;
+}
+
+void script_offline_build(struct script_call *c, const struct script_settings *s)
+{
+    struct script_builder b;
+
+    builder_begin(&b, c, SCRIPT_OFFLINE, s->prefix, 3);
+    identity_keys(&b);
+    identity_argument(&b, s);
+    builder_u64(&b, OFFLINE_STEP);
+    builder_end(&b);
+}
+
+int script_offline_parse(const redisReply *r, struct script_offline_reply *out)
+{
+    if (r == NULL || r->type != REDIS_REPLY_ARRAY || r->elements != 2 || r->element[0]->type != REDIS_REPLY_INTEGER ||
+        r->element[1]->type != REDIS_REPLY_INTEGER || r->element[0]->integer < 0 || r->element[1]->integer < -1)
+        return -1;
+    out->told = (uint64_t)r->element[0]->integer;
+    out->more = r->element[1]->integer >= 0;
+    out->next_ms = out->more ? (uint64_t)r->element[1]->integer : 0;
+    return 0;
 }
 
 int identity_order_parse(struct str payload, struct str *id, uint32_t *gen)

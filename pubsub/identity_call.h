@@ -24,13 +24,19 @@ struct identity_entry {
     uint32_t gen;                /* not of a claim */
     uint8_t address[16];
     uint64_t since_ms;
-    void *claim; /* IDENTITY_CLAIM: what the callbacks are given */
+    uint16_t code;        /* IDENTITY_LEAVE */
+    uint64_t duration_ms; /* likewise */
+    void *claim;          /* IDENTITY_CLAIM: what the callbacks are given */
     uint32_t user_len, agent_len;
     char bytes[]; /* the user, then the user agent */
 };
 
 struct identity;
 struct identity_entry *identity_entry_create(enum identity_act act, const struct identity *i);
+
+struct script_builder;
+void identity_keys(struct script_builder *b);
+void identity_argument(struct script_builder *b, const struct script_settings *s);
 
 /* Of a list of entries, at most IDENTITY_BATCH_MAX: registrations and claims, or leaves only. */
 void script_register_build(struct script_call *c, const struct script_settings *s, struct str node,
@@ -59,6 +65,16 @@ struct script_reap_reply {
     uint64_t moved;
 };
 int script_reap_parse(const struct redisReply *r, struct script_reap_reply *out) MUST_CHECK;
+
+/* Users that are told offline in one step. */
+#define OFFLINE_STEP 500
+void script_offline_build(struct script_call *c, const struct script_settings *s);
+struct script_offline_reply {
+    uint64_t told;
+    bool more; /* there is another one, due in next_ms */
+    uint64_t next_ms;
+};
+int script_offline_parse(const struct redisReply *r, struct script_offline_reply *out) MUST_CHECK;
 
 /* An order on the node's channel, `close <connection id> <gen>`: sockets of that identity with a smaller gen have to be
  * closed. 0, or -1 if it is none. */

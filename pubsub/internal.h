@@ -151,6 +151,13 @@ struct reap_state {
     uint64_t asked_ms, moved;
 };
 
+/* When users are to be told offline. */
+struct lifecycle_state {
+    uint64_t due_ms; /* when to look; 0: not until something happens */
+    bool in_flight, by_text;
+    struct log_limit log;
+};
+
 /* See ask.c. The first member of what is asked. */
 struct ask {
     struct pubsub *p;
@@ -215,6 +222,7 @@ struct pubsub {
     struct ask_line asks;           /* that wait to be sent */
     struct inspection *asked_first; /* that wait for a worker's answer */
     struct log_limit ask_log;
+    struct lifecycle_state lifecycle;
 };
 
 /* subscriber.c */
@@ -334,6 +342,13 @@ void ask_dispose(struct pubsub *p);
 void ask_log_refused(struct ask *a, struct str reply);
 /* REDIS_PREFIX, kind, id and end as one name. */
 struct buf ask_key(const struct pubsub *p, const char *kind, struct str id, const char *end);
+
+/* lifecycle.c: nothing of it runs unless LIFECYCLE is on */
+/* Somebody has gone: in PRESENCE_GRACE his user may be offline. */
+void lifecycle_await(struct pubsub *p);
+/* Somebody may be offline now. */
+void lifecycle_due(struct pubsub *p);
+void lifecycle_turn(struct pubsub *p, uint64_t now_ms);
 
 /* inspect.c: questions on the channels of nodes, and their answers */
 /* A message on the node channel that is a question or an answer. False if it is none. */

@@ -4,6 +4,7 @@
 #include "core/audience.h"
 #include "core/utf8.h"
 #include "core/units.h"
+#include "pubsub/identity_call.h"
 #include "pubsub/script_builder.h"
 
 /* --- entries --------------------------------------------------------------------------------------------------------
@@ -225,8 +226,8 @@ void script_disconnect_build(struct script_call *c, const struct script_settings
 {
     struct script_builder b;
 
-    builder_begin(&b, c, SCRIPT_DISCONNECT, s->prefix, of_user ? 2 : 3);
-    builder_key(&b, "conns", STR_NONE);
+    builder_begin(&b, c, SCRIPT_DISCONNECT, s->prefix, of_user ? 4 : 5);
+    identity_keys(&b);
     if (of_user) {
         buf_append(&c->bytes, s->prefix);
         buf_lit(&c->bytes, "user:");
@@ -237,6 +238,7 @@ void script_disconnect_build(struct script_call *c, const struct script_settings
         builder_key(&b, "away:", id);
         builder_key(&b, "log:conn:", id);
     }
+    identity_argument(&b, s);
     builder_str(&b, of_user ? STR_LIT("user") : STR_LIT("connection"));
     builder_str(&b, id);
     builder_u64(&b, DISCONNECT_STEP);

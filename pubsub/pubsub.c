@@ -103,6 +103,8 @@ struct script_settings pubsub_script_settings(const struct config *config)
         .replay_events = config->replay_events,
         .replay_user_events = config->replay_user_events,
         .replay_ttl_ms = config->replay_ttl_ms,
+        .lifecycle = config->lifecycle,
+        .presence_grace_ms = config->presence_grace_ms,
     };
 }
 
@@ -205,6 +207,7 @@ void pubsub_turn(struct pubsub *p)
     subscriber_turn(p);
     cursors_turn(p, now_ms);
     ask_turn(p, now_ms);
+    lifecycle_turn(p, now_ms);
     struct link *l;
     for (size_t i = 0; (l = link_at(p, i)) != NULL; ++i)
         if (l->conn != NULL)

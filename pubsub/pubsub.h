@@ -20,6 +20,8 @@ struct identity {
     const uint8_t *address; /* 16 bytes, all zero of a Unix socket */
     struct str user_agent;  /* valid UTF-8, or without bytes */
     uint64_t since_ms;      /* unix ms of this socket's beginning */
+    uint16_t code;          /* of pubsub_unregister only: what it was closed with, */
+    uint64_t duration_ms;   /* and how long it was open */
 };
 /* What became of a claim. */
 struct identity_claimed {
@@ -233,7 +235,8 @@ bool pubsub_register_room(const struct pubsub *p);
 /* Takes over the identity `claimed`, if it is there or away and of the same user; else registers i->id. `claim` goes to
  * the callbacks; it outlives the pubsub or its last callback. */
 void pubsub_claim(struct pubsub *p, struct str claimed, const struct identity *i, void *claim);
-/* The connection has ended: for some minutes its identity can be resumed. Only id, user and gen are looked at. */
+/* The connection has ended: for some minutes its identity can be resumed. Only id, user, gen, code
+ * and duration are looked at. */
 void pubsub_unregister(struct pubsub *p, const struct identity *i);
 /* False while Redis has yet to hear of a connection's end, and can be reached. */
 bool pubsub_settled(const struct pubsub *p);

@@ -2,14 +2,14 @@
 -- A scan costs the living nothing, where an index of each node's connections would cost two writes a connection; and
 -- nodes seldom die.
 --
--- KEYS 1 ws:conns, 2 ws:nodes, 3 ws:node:{id} of the dead node. The keys of what is found there cannot be known before:
+-- KEYS 1 to 3 as there, 4 ws:nodes, 5 ws:node:{id} of the dead node. The keys of what is found cannot be known before:
 -- ws:away:{id}, ws:log:conn:{id} and ws:user:{user}:conns are made of the entries.
--- ARGV 1 id of the dead node, 2 cursor (0 to begin), 3 entries to look at, 4 how long an identity may be away, 5 for how
--- long no other worker is pointed at this node, both in ms.
+-- ARGV 1 as there, 2 id of the dead node, 3 cursor (0 to begin), 4 entries to look at, 5 how long an identity may be away,
+-- 6 for how long no other worker is pointed at this node, both in ms.
 -- Answer: the next cursor (0: nothing is left to do), how many went away. A node that has come back is left alone.
 
-local nodes_key, lease_key = KEYS[2], KEYS[3]
-local node, cursor, count, away_ms, reserve_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local nodes_key, lease_key = KEYS[4], KEYS[5]
+local node, cursor, count, away_ms, reserve_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 if not (prefix and lease_key and count and away_ms and reserve_ms) then
   return fail('these are not the arguments of a reaping')
 end
@@ -25,8 +25,8 @@ for i = 1, #page[2], 2 do
   -- Inside of a JSON string those quotes would be escaped: most entries need not be decoded.
   local known = string.find(entry, mine, 1, true) and read(entry)
   if known and known.node == node then
-    go_away(id, entry, prefix .. 'away:' .. id, prefix .. 'log:conn:' .. id, prefix .. 'user:' .. known.user .. ':conns',
-      away_ms)
+    go_away(id, known, entry, prefix .. 'away:' .. id, prefix .. 'log:conn:' .. id,
+      prefix .. 'user:' .. known.user .. ':conns', away_ms, '1006')
     moved = moved + 1
   end
 end
@@ -34,7 +34,6 @@ end
 if page[1] == '0' then
   redis.call('ZREM', nodes_key, node)
 else
-  local time = redis.call('TIME')
-  redis.call('ZADD', nodes_key, 'XX', text(time[1] * 1000 + math.floor(time[2] / 1000) + reserve_ms), node)
+  redis.call('ZADD', nodes_key, 'XX', text(milliseconds() + reserve_ms), node)
 end
 return { page[1], moved }

@@ -30,6 +30,7 @@ static void go_on(struct pubsub *p, const struct script_reap_reply *reply)
 {
     struct reap_state *r = &p->identity.reap;
     r->moved += reply->moved;
+    lifecycle_await(p);
     snprintf(r->cursor, sizeof(r->cursor), "%.*s", (int)reply->cursor.n, reply->cursor.p);
     if (strcmp(r->cursor, "0") == 0) {
         end(p);

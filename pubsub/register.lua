@@ -1,9 +1,9 @@
 -- Makes connections known, and lets others take an identity over. identity.lua stands in front of it.
 --
--- KEYS 1 ws:conns, 2 ws:nodes, 3 ws:node:{id} of the caller; then of each entry ws:away:{id}, ws:log:conn:{id} (both of
--- the claimed id if there is one, else of its own) and ws:user:{user}:conns.
--- ARGV 1 id of the calling node, 2 how long a log lives while its connection is there, in ms; then of each entry: the
--- claimed id or '', its own id, its own gen, its user, and the JSON of ws:conns up to the gen and from there on.
+-- KEYS 1 to 3 as there, 4 ws:nodes, 5 ws:node:{id} of the caller; then of each entry ws:away:{id}, ws:log:conn:{id} (both
+-- of the claimed id if there is one, else of its own) and ws:user:{user}:conns.
+-- ARGV 1 as there, 2 id of the calling node, 3 how long a log lives while its connection is there, in ms; then of each
+-- entry: the claimed id or '', its own id, its own gen, its user, and the JSON of ws:conns up to the gen and from there on.
 -- Answer: of each entry a status and the gen that counts.
 --    0 superseded   a newer socket has this identity: the caller's has to be closed
 --    1 held         the identity was known, and is this caller's
@@ -16,27 +16,37 @@
 -- pass (identity.lua). A few hundred bytes for each connection are worth that none is unknown.
 
 local SUPERSEDED, HELD, NEW, CLAIMED, DISCONNECTED = 0, 1, 2, 3, 4
-local FIRST_KEY, KEYS_EACH, FIRST_ARGUMENT, ARGUMENTS_EACH = 4, 3, 3, 6
+local FIRST_KEY, KEYS_EACH, FIRST_ARGUMENT, ARGUMENTS_EACH = 6, 3, 4, 6
 
-local nodes_key, lease_key = KEYS[2], KEYS[3]
-local node, log_lives = ARGV[1], ARGV[2]
+local nodes_key, lease_key = KEYS[4], KEYS[5]
+local node, log_lives = ARGV[2], ARGV[3]
 
--- The identity, here or away; nil where there is none, and then the gen and reason of its end, if it was ended.
+-- The identity and whether it is here, not away; nil where there is none. Then what stands in ws:away, if that was read.
 local function find(id, away_key)
-  local entry = redis.call('HGET', conns_key, id) or redis.call('GET', away_key)
-  return read(entry), ended(entry)
+  local here = redis.call('HGET', conns_key, id)
+  local away = not here and redis.call('GET', away_key)
+  return read(here or away), here and true, away
 end
 
-local function write(id, gen, away_key, log_key, user_key, head, tail)
+-- `known`: as whose socket the identity is here until now, if it is.
+local function write(id, gen, user, known, away_key, log_key, user_key, head, tail)
   redis.call('DEL', away_key)
   redis.call('HSET', conns_key, id, head .. text(gen) .. tail)
-  redis.call('SADD', user_key, id)
+  if known and known.node == node and known.gen == gen then
+    redis.call('SADD', user_key, id)
+  else
+    if known then
+      tell_gone(id, known, '4409')
+    end
+    come(id, user, node, gen, user_key)
+  end
   redis.call('PEXPIRE', log_key, log_lives)
 end
 
 -- The same gen on two nodes can only come from a failover that has lost one of two claims: whoever is known stays.
-local function register(id, gen, away_key, log_key, user_key, head, tail)
-  local known, ended_gen, reason = find(id, away_key)
+local function register(id, gen, user, away_key, log_key, user_key, head, tail)
+  local known, here, away = find(id, away_key)
+  local ended_gen, reason = ended(away)
   if ended_gen and ended_gen >= gen then
     order_disconnect(node, id, ended_gen, reason)
     return DISCONNECTED, ended_gen
@@ -44,21 +54,21 @@ local function register(id, gen, away_key, log_key, user_key, head, tail)
   if known and (known.gen > gen or (known.gen == gen and known.node ~= node)) then
     return SUPERSEDED, known.gen
   end
-  write(id, gen, away_key, log_key, user_key, head, tail)
+  write(id, gen, user, here and known, away_key, log_key, user_key, head, tail)
   return known and HELD or NEW, gen
 end
 
 -- The order goes out also for an identity that is away: its node may only have been stopped, and still hold the socket.
 local function claim(claimed, id, user, away_key, log_key, user_key, head, tail)
-  local known = find(claimed, away_key)
+  local known, here = find(claimed, away_key)
   if not known or known.user ~= user then
     redis.call('DEL', prefix .. 'away:' .. id) -- there is none: for the sake of what follows, as above
     redis.call('HSET', conns_key, id, head .. '1' .. tail)
-    redis.call('SADD', user_key, id)
+    come(id, user, node, 1, user_key)
     return NEW, 1
   end
   local gen = known.gen + 1
-  write(claimed, gen, away_key, log_key, user_key, head, tail)
+  write(claimed, gen, user, here and known, away_key, log_key, user_key, head, tail)
   redis.call('PUBLISH', prefix .. 'node:' .. known.node, 'close ' .. claimed .. ' ' .. text(gen))
   return CLAIMED, gen
 end
@@ -76,7 +86,7 @@ for i = 0, count - 1 do
   if claimed ~= '' then
     status, gen = claim(claimed, id, user, KEYS[k], KEYS[k + 1], KEYS[k + 2], head, tail)
   else
-    status, gen = register(id, tonumber(gen), KEYS[k], KEYS[k + 1], KEYS[k + 2], head, tail)
+    status, gen = register(id, tonumber(gen), user, KEYS[k], KEYS[k + 1], KEYS[k + 2], head, tail)
   end
   reply[#reply + 1] = status
   reply[#reply + 1] = gen

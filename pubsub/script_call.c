@@ -164,10 +164,12 @@ void script_canary_build(struct script_call *c, const struct script_settings *s,
 {
     struct script_builder b;
 
-    builder_begin(&b, c, SCRIPT_CANARY, s->prefix, 6);
+    builder_begin(&b, c, SCRIPT_CANARY, s->prefix, s->lifecycle ? 7 : 6);
     common_keys(&b);
     builder_key(&b, "nodes", STR_NONE);
     builder_key(&b, "node:", canary->node);
+    if (s->lifecycle)
+        builder_key(&b, "lifecycle:due", STR_NONE);
     common_arguments(&b, canary->seen_epoch, s);
     builder_str(&b, canary->node);
     builder_str(&b, canary->nonce);

@@ -23,6 +23,8 @@ void script_call_by_text(struct script_call *c);
 struct script_settings {
     struct str prefix; /* REDIS_PREFIX */
     uint64_t replay_events, replay_user_events, replay_ttl_ms;
+    bool lifecycle; /* ws:lifecycle is written */
+    uint64_t presence_grace_ms;
 };
 
 #define SCRIPT_IDEM_KEY_LEN 64

@@ -85,13 +85,16 @@ static bool read_ended(const redisReply *r, struct script_canary_reply *out)
 
 int script_canary_parse(const redisReply *r, struct script_canary_reply *out)
 {
-    uint64_t existed;
+    uint64_t existed, overdue = 0;
+    size_t with_due = r != NULL && is_array(r, 7);
 
     *out = (struct script_canary_reply){0};
-    if (!is_array(r, 6) || !read_number(r->element[0], &out->head.epoch) ||
+    if (!is_array(r, 6 + with_due) || !read_number(r->element[0], &out->head.epoch) ||
         !read_number(r->element[1], &out->head.seq) || !read_number(r->element[2], &out->floor) ||
-        !read_id(r->element[3], &out->oldest) || !read_number(r->element[4], &existed))
+        !read_id(r->element[3], &out->oldest) || !read_number(r->element[4], &existed) ||
+        (with_due != 0 && !read_number(r->element[6], &overdue)))
         return -1;
+    out->user_due = overdue != 0;
     out->lease_existed = existed != 0;
     return read_ended(r->element[5], out) ? 0 : -1;
 }

@@ -26,6 +26,7 @@ struct script_canary_reply {
     bool lease_existed;     /* false: the node's lease had expired, everything has to be registered again */
     bool points_at_ended;   /* a node whose lease has ended, for the caller to reap: */
     char ended[RANDOM_ID_LEN];
+    bool user_due; /* PRESENCE_GRACE of a user is over */
 };
 int script_canary_parse(const struct redisReply *r, struct script_canary_reply *out) MUST_CHECK;
 /* The canary's message on the node's channel, `canary <position> <nonce>`. 0, or -1 if it is none. */

@@ -17,6 +17,7 @@ EMBED(register_lua, "pubsub/register.lua");
 EMBED(leave_lua, "pubsub/leave.lua");
 EMBED(reap_lua, "pubsub/reap.lua");
 EMBED(disconnect_lua, "pubsub/disconnect.lua");
+EMBED(offline_lua, "pubsub/offline.lua");
 
 static struct {
     struct buf text;
@@ -57,6 +58,7 @@ static void scripts_make(void)
     scripts_join(SCRIPT_LEAVE, PART(identity_lua), PART(leave_lua));
     scripts_join(SCRIPT_REAP, PART(identity_lua), PART(reap_lua));
     scripts_join(SCRIPT_DISCONNECT, PART(identity_lua), PART(disconnect_lua));
+    scripts_join(SCRIPT_OFFLINE, PART(identity_lua), PART(offline_lua));
     buf_append(&scripts[SCRIPT_TOTALS].text, PART(totals_lua));
     scripts_join(SCRIPT_ERASE, PART(common_lua), PART(erase_lua));
     buf_append(&scripts[SCRIPT_CURSORS].text, PART(cursors_lua));

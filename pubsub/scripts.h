@@ -14,6 +14,7 @@ enum script {
     SCRIPT_LEAVE,      /* identity.lua + leave.lua */
     SCRIPT_REAP,       /* identity.lua + reap.lua */
     SCRIPT_DISCONNECT, /* identity.lua + disconnect.lua */
+    SCRIPT_OFFLINE,    /* identity.lua + offline.lua */
     SCRIPT_COUNT,
 };
 

@@ -19,6 +19,7 @@ TEXTS = {name: "".join((ROOT / "pubsub" / f"{part}.lua").read_text() for part in
     "leave": ["identity", "leave"],
     "reap": ["identity", "reap"],
     "disconnect": ["identity", "disconnect"],
+    "offline": ["identity", "offline"],
 }.items()}
 HEAD = ' {"type":"notification","event_id":"'
 TAIL = '","timestamp":"2025-11-08T22:00:00.123Z","data":{"title":"Hello","message":"%s"}}'
@@ -35,6 +36,7 @@ class Scripts:
         self.prefix = prefix or f"t{next(numbers)}:"
         self.idem, self.fingerprint, self.remember = "-", "", 0
         self.settings = [10000, 500, DAY]
+        self.grace = ""  # LIFECYCLE is off
 
     def key(self, name):
         return self.prefix + name
@@ -86,8 +88,8 @@ class Scripts:
 
     def register(self, *entries, node="n1"):
         """Each entry is (id, gen, user) or, to claim, (id, claimed, user); returns a list of (status, gen)."""
-        keys = [self.key(k) for k in ("conns", "nodes", "node:" + node)]
-        argv = [node, DAY + 60 * MINUTE]
+        keys = [self.key(k) for k in ("conns", "lifecycle", "lifecycle:due", "nodes", "node:" + node)]
+        argv = [self.grace, node, DAY + 60 * MINUTE]
         for name, what, user in entries:
             claimed, gen = (what, 0) if isinstance(what, str) else ("", what)
             about = claimed or name
@@ -98,15 +100,30 @@ class Scripts:
 
     def leave(self, *entries, node="n1", away=300_000):
         """Each entry is (id, gen, user); returns how many went away."""
-        keys, argv = [self.key("conns")], [node, away]
+        keys, argv = [self.key(k) for k in ("conns", "lifecycle", "lifecycle:due")], [self.grace, node, away]
         for name, gen, user in entries:
             keys += [self.key(k) for k in ("away:" + name, "log:conn:" + name, f"user:{user}:conns")]
-            argv += [name, gen]
+            argv += [name, gen, 1000, 7]
         return self.client.eval(TEXTS["leave"], len(keys), *keys, *argv)
 
     def reap(self, node, cursor="0", count=500):
-        keys = [self.key(k) for k in ("conns", "nodes", "node:" + node)]
-        return self.client.eval(TEXTS["reap"], 3, *keys, node, cursor, count, 300_000, 30_000)
+        keys = [self.key(k) for k in ("conns", "lifecycle", "lifecycle:due", "nodes", "node:" + node)]
+        return self.client.eval(TEXTS["reap"], 5, *keys, self.grace, node, cursor, count, 300_000, 30_000)
+
+    def disconnect(self, kind, name, count=500, remember=300_000, reason="why"):
+        """Ends a "connection" or a "user"'s; returns how many were ended and are left."""
+        own = [f"user:{name}:conns"] if kind == "user" else ["away:" + name, "log:conn:" + name]
+        keys = [self.key(k) for k in ("conns", "lifecycle", "lifecycle:due", *own)]
+        return self.client.eval(TEXTS["disconnect"], len(keys), *keys, self.grace, kind, name, count, remember, reason)
+
+    def offline(self, count=500):
+        """Returns how many users were told offline, and in how many ms the next is due."""
+        keys = [self.key(k) for k in ("conns", "lifecycle", "lifecycle:due")]
+        return self.client.eval(TEXTS["offline"], 3, *keys, self.grace, count)
+
+    def lifecycle(self):
+        """What the stream tells, each as (event, its connection or user, …what is asked for)."""
+        return [fields for _, fields in self.client.xrange(self.key("lifecycle"))]
 
     def identity(self, name):
         """Where an identity stands: ("here" or "away", entry), or None."""

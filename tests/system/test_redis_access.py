@@ -131,7 +131,7 @@ async def test_the_documented_access_rules_are_enough(belfry, redis_server):
     admin.execute_command(*rule.replace("nopass", ">secret").split())
     admin.execute_command("ACL", "LOG", "RESET")
     url = f"redis://belfry:secret@127.0.0.1:{redis_server.port}/0"
-    server, other = belfry({"REDIS_URL": url}), belfry({"REDIS_URL": url})
+    server, other = belfry({"REDIS_URL": url}), belfry({"REDIS_URL": url, "LIFECYCLE": "on", "PRESENCE_GRACE": "10ms"})
     await delivers(server)
     await delivers(other)
     answer = server.rest("POST", "/events", PUBLISHER, headers={"Idempotency-Key": "k"},
@@ -142,6 +142,7 @@ async def test_the_documented_access_rules_are_enough(belfry, redis_server):
     await delivers(server)
     await reads_and_erases(server)
     await lists_and_disconnects(server, other)
+    wait_for(lambda: "offline" in [fields["event"] for _, fields in admin.xrange("ws:lifecycle")])
     assert other.stop() == 0
     assert admin.execute_command("ACL", "LOG") == []
     assert "NOPERM" not in server.output()

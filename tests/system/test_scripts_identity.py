@@ -287,13 +287,22 @@ def test_identities_come_and_go_where_redis_memory_is_full(scripts):
     assert all(scripts.identity(name)[0] == "away" for name in "cdeg")
 
 
+SHARED = ["ws:conns", "ws:lifecycle", "ws:lifecycle:due"]
+
+
 @pytest.mark.parametrize("name, keys, argv", [
-    ("register", ["ws:conns", "ws:nodes", "ws:node:n"], ["n", 1]),
-    ("register", ["ws:conns", "ws:nodes", "ws:node:n", "ws:away:c"], ["n", 1, "", "c", 1, "a", "", ""]),
-    ("leave", ["ws:conns"], ["n", 1]),
-    ("leave", ["ws:conns", "a", "b", "c"], ["n", "x", "c", 1]),
-    ("reap", ["ws:conns", "ws:nodes"], ["n", "0", 1, 1, 1]),
-    ("reap", ["ws:other", "ws:nodes", "ws:node:n"], ["n", "0", 1, 1, 1]),
+    ("register", [*SHARED, "ws:nodes", "ws:node:n"], ["", "n", 1]),
+    ("register", [*SHARED, "ws:nodes", "ws:node:n", "ws:away:c"], ["", "n", 1, "", "c", 1, "a", "", ""]),
+    ("leave", SHARED, ["", "n", 1]),
+    ("leave", [*SHARED, "a", "b", "c"], ["", "n", "x", "c", 1, 1000, 7]),
+    ("leave", [*SHARED, "a", "b", "c"], ["", "n", 1, "c", 1]),
+    ("reap", [*SHARED, "ws:nodes"], ["", "n", "0", 1, 1, 1]),
+    ("reap", ["ws:other", *SHARED[1:], "ws:nodes", "ws:node:n"], ["", "n", "0", 1, 1, 1]),
+    ("disconnect", [*SHARED, "ws:away:c"], ["", "connection", "c", 1, 1, "why"]),
+    ("disconnect", [*SHARED, "ws:away:c"], ["", "nobody", "c", 1, 1, "why"]),
+    ("disconnect", [*SHARED, "ws:user:a:conns"], ["", "user", "a", 1, 1]),
+    ("offline", SHARED, ["", 1]),
+    ("offline", SHARED[:2], [1, 1]),
 ])
 def test_wrong_arguments_are_refused_before_anything_is_written(scripts, name, keys, argv):
     with pytest.raises(redis.ResponseError, match="BELFRY_ARGS"):

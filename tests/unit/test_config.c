@@ -260,26 +260,6 @@ static void each_kind_of_bad_value_is_one_error_that_names_it(void **state)
     }
 }
 
-static void what_is_not_built_yet_is_refused_unless_default_or_off(void **state)
-{
-    static const char *const later[] = {"LIFECYCLE=on", "PRESENCE_GRACE=11s"};
-    struct fixture f;
-
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); ++i) {
-        if (load(&f, SECRET, later[i], NULL) == 0)
-            fail_msg("\"%s\" was accepted", later[i]);
-        assert_errors(&f, "is not built yet in this version; leave it unset", NULL);
-        assert_int_equal(count_lines(&f.report.errors), 1);
-        dispose(&f);
-    }
-    load_good(&f, SECRET, "REDIS_WAIT_REPLICAS=0", "DRAIN_SECONDS=20", "MAX_CONNECTION_AGE=0", "LIFECYCLE=off",
-              "PRESENCE_GRACE=10000ms", "DATA_DIR=", NULL);
-    dispose(&f);
-    load_good(&f, SECRET, "REDIS_WAIT_REPLICAS=off", "DRAIN_SECONDS=0", "MAX_CONNECTION_AGE=off", "PRESENCE_GRACE=off",
-              NULL);
-    dispose(&f);
-}
-
 static void a_password_or_secret_never_stands_in_a_complaint(void **state)
 {
     struct fixture f;
@@ -329,7 +309,6 @@ int main(void)
         cmocka_unit_test(spaces_around_a_value_do_not_count_but_a_secret_keeps_them),
         cmocka_unit_test(all_mistakes_are_named_at_once_as_they_were_written),
         cmocka_unit_test(each_kind_of_bad_value_is_one_error_that_names_it),
-        cmocka_unit_test(what_is_not_built_yet_is_refused_unless_default_or_off),
         cmocka_unit_test(a_password_or_secret_never_stands_in_a_complaint),
         cmocka_unit_test(an_api_address_equal_to_listen_is_the_same_surface),
         cmocka_unit_test(a_database_is_fine_with_a_prefix_of_its_own),

@@ -12,6 +12,7 @@
 #define TWO "bbbbbbbbbbbbbbbbbbbbb2"
 #define OLD "ccccccccccccccccccccc3"
 static const struct script_settings settings = {.prefix = STR_LIT("p:"), .replay_ttl_ms = 1000};
+static const struct script_settings telling = {.prefix = STR_LIT("p:"), .lifecycle = true, .presence_grace_ms = 7000};
 static const uint8_t v4[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7};
 
 static struct identity_entry *entry(enum identity_act act, const char *id, const char *user, uint32_t gen,
@@ -47,9 +48,9 @@ static void a_registration_and_a_claim_share_a_call(void **state)
     memcpy(second->claimed, OLD, RANDOM_ID_LEN);
     first->next = second;
     script_register_build(&c, &settings, STR_LIT("node"), first);
-    EXPECT(&c, "9", "p:conns", "p:nodes", "p:node:node", "p:away:" ONE, "p:log:conn:" ONE, "p:user:al\"ice:conns",
-           "p:away:" OLD, "p:log:conn:" OLD, "p:user:bob:conns", "node", "3601000", "", ONE, "3", "al\"ice",
-           "{\"user\":\"al\\\"ice\",\"node\":\"node\",\"gen\":",
+    EXPECT(&c, "11", "p:conns", "p:lifecycle", "p:lifecycle:due", "p:nodes", "p:node:node", "p:away:" ONE,
+           "p:log:conn:" ONE, "p:user:al\"ice:conns", "p:away:" OLD, "p:log:conn:" OLD, "p:user:bob:conns", "", "node",
+           "3601000", "", ONE, "3", "al\"ice", "{\"user\":\"al\\\"ice\",\"node\":\"node\",\"gen\":",
            ",\"address\":\"192.0.2.7\",\"user_agent\":\"Agent/1 \\\"x\\\"\",\"since\":17}", OLD, TWO, "0", "bob",
            "{\"user\":\"bob\",\"node\":\"node\",\"gen\":", ",\"address\":null,\"user_agent\":null,\"since\":17}");
     script_call_free(&c);
@@ -62,12 +63,15 @@ static void leaves_and_steps_of_the_reaper_name_their_keys(void **state)
     struct script_call c = {0};
     struct identity_entry *e = entry(IDENTITY_LEAVE, ONE, "alice", 4294967295u, NULL, "");
 
-    script_leave_build(&c, &settings, STR_LIT("node"), e);
-    EXPECT(&c, "4", "p:conns", "p:away:" ONE, "p:log:conn:" ONE, "p:user:alice:conns", "node", "300000", ONE,
-           "4294967295");
+    e->code = 4408;
+    e->duration_ms = 12;
+    script_leave_build(&c, &telling, STR_LIT("node"), e);
+    EXPECT(&c, "6", "p:conns", "p:lifecycle", "p:lifecycle:due", "p:away:" ONE, "p:log:conn:" ONE, "p:user:alice:conns",
+           "7000", "node", "300000", ONE, "4294967295", "4408", "12");
     script_call_free(&c);
     script_reap_build(&c, &settings, &(struct script_reap){.node = STR_LIT(TWO), .cursor = STR_LIT("77")});
-    EXPECT(&c, "3", "p:conns", "p:nodes", "p:node:" TWO, TWO, "77", "500", "300000", "30000");
+    EXPECT(&c, "5", "p:conns", "p:lifecycle", "p:lifecycle:due", "p:nodes", "p:node:" TWO, "", TWO, "77", "500",
+           "300000", "30000");
     script_call_free(&c);
     free(e);
 }
@@ -138,6 +142,34 @@ static void a_step_of_the_reaper_tells_its_cursor(void **state)
     assert_int_equal(parse_reap("*1\r\n$1\r\n0\r\n", &out, cursor), -1);
 }
 
+static int parse_offline(const char *wire, struct script_offline_reply *out)
+{
+    redisReply *r = reply_of(wire);
+    int rc = script_offline_parse(r, out);
+
+    freeReplyObject(r);
+    return rc;
+}
+
+static void a_step_that_tells_who_is_offline_is_read(void **state)
+{
+    struct script_offline_reply out;
+    struct script_call c = {0};
+
+    script_offline_build(&c, &telling);
+    EXPECT(&c, "3", "p:conns", "p:lifecycle", "p:lifecycle:due", "7000", "500");
+    script_call_free(&c);
+    assert_int_equal(parse_offline("*2\r\n:3\r\n:-1\r\n", &out), 0);
+    assert_true(out.told == 3 && !out.more);
+    assert_int_equal(parse_offline("*2\r\n:0\r\n:0\r\n", &out), 0);
+    assert_true(out.told == 0 && out.more && out.next_ms == 0);
+    assert_int_equal(parse_offline("*2\r\n:0\r\n:-2\r\n", &out), -1);
+    assert_int_equal(parse_offline("*2\r\n:-1\r\n:0\r\n", &out), -1);
+    assert_int_equal(parse_offline("*1\r\n:0\r\n", &out), -1);
+    assert_int_equal(parse_offline("-ERR\r\n", &out), -1);
+    assert_int_equal(script_offline_parse(NULL, &out), -1);
+}
+
 static void a_close_order_is_told_from_everything_else(void **state)
 {
     static const char *const bad[] = {
@@ -189,6 +221,7 @@ int main(void)
         cmocka_unit_test(leaves_and_steps_of_the_reaper_name_their_keys),
         cmocka_unit_test(answers_are_read_and_others_are_none),
         cmocka_unit_test(a_step_of_the_reaper_tells_its_cursor),
+        cmocka_unit_test(a_step_that_tells_who_is_offline_is_read),
         cmocka_unit_test(a_close_order_is_told_from_everything_else),
         cmocka_unit_test(random_ids_have_their_own_form),
     };

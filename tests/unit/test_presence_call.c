@@ -262,9 +262,12 @@ static void expect_arguments(const struct script_call *c, const char *const *exp
 static void a_disconnection_names_its_keys_and_reads_its_answer(void **state)
 {
     static const struct script_settings settings = {.prefix = STR_LIT("p:")};
-    static const char *const one[] = {"3",   "p:conns", "p:away:" ONE, "p:log:conn:" ONE, "connection", ONE,
-                                      "500", "300000",  "why"};
-    static const char *const all[] = {"2", "p:conns", "p:user:al ice:conns", "user", "al ice", "500", "300000", "why"};
+    static const char *const one[] = {
+        "5",          "p:conns", "p:lifecycle", "p:lifecycle:due", "p:away:" ONE, "p:log:conn:" ONE, "",
+        "connection", ONE,       "500",         "300000",          "why"};
+    static const char *const all[] = {
+        "4",   "p:conns", "p:lifecycle", "p:lifecycle:due", "p:user:al ice:conns", "", "user", "al ice",
+        "500", "300000",  "why"};
     static const char *const bad[] = {"*1\r\n:1\r\n", "*2\r\n:-1\r\n:0\r\n", "*2\r\n:1\r\n:-1\r\n",
                                       "*2\r\n$1\r\n1\r\n:0\r\n", "-ERR\r\n"};
     struct script_disconnect_reply out;

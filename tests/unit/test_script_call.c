@@ -62,7 +62,7 @@ static void users_and_connections_bring_their_keys_in_the_order_of_the_audiences
         publication_to((struct audience){.kind = AUDIENCE_CONNECTION, .ids = connection, .count = 1}),
     };
     struct script_idem idem;
-    struct script_settings tagged = {STR_LIT("{x}:"), 1, 2, 3};
+    struct script_settings tagged = {STR_LIT("{x}:"), 1, 2, 3, false, 0};
     struct script_publish p = {.events = e, .n = 3, .now_ms = NOW, .seen_epoch = UINT64_MAX, .idem = &idem};
     struct script_call c;
 
@@ -132,6 +132,32 @@ static void a_canary_carries_settings_and_lease(void **state)
                                           "12",       "dead",       "3",         "since",      "1762639200123",
                                           NULL});
     assert_int_equal(c.script, SCRIPT_CANARY);
+    script_call_free(&c);
+    struct script_settings telling = settings;
+    telling.lifecycle = true;
+    script_canary_build(&c, &telling, &canary);
+    assert_call(&c, (const char *const[]){"7",
+                                          "ws:head",
+                                          "ws:epochs",
+                                          "ws:minutes",
+                                          "ws:log:broadcast",
+                                          "ws:nodes",
+                                          "ws:node:n1",
+                                          "ws:lifecycle:due",
+                                          "7",
+                                          "10000",
+                                          "500",
+                                          "86400000",
+                                          "n1",
+                                          "x9",
+                                          "30000",
+                                          "local",
+                                          "12",
+                                          "dead",
+                                          "3",
+                                          "since",
+                                          "1762639200123",
+                                          NULL});
     script_call_free(&c);
 }
 

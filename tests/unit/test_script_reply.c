@@ -121,6 +121,11 @@ static void a_canary_reply_is_read(void **state)
     assert_true(out.oldest.epoch == 0 && out.oldest.seq == 0);
     assert_true(out.points_at_ended);
     assert_memory_equal(out.ended, "abcdefghijklmnopqrstuv", RANDOM_ID_LEN);
+    assert_int_equal(parse_canary("*7\r\n:9\r\n:0\r\n:0\r\n$3\r\n0-0\r\n:0\r\n$0\r\n\r\n:1\r\n", &out), 0);
+    assert_true(out.user_due);
+    assert_int_equal(parse_canary("*7\r\n:9\r\n:0\r\n:0\r\n$3\r\n0-0\r\n:0\r\n$0\r\n\r\n:0\r\n", &out), 0);
+    assert_false(out.user_due);
+    assert_int_equal(parse_canary("*7\r\n:9\r\n:0\r\n:0\r\n$3\r\n0-0\r\n:0\r\n$0\r\n\r\n$1\r\n1\r\n", &out), -1);
     assert_int_equal(parse_canary("*5\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-8\r\n:1\r\n", &out), -1);
     assert_int_equal(parse_canary("*6\r\n:9\r\n:50\r\n:7\r\n$3\r\n8-x\r\n:1\r\n$0\r\n\r\n", &out), -1);
     assert_int_equal(parse_canary("*6\r\n:9\r\n:50\r\n:-7\r\n$3\r\n8-8\r\n:1\r\n$0\r\n\r\n", &out), -1);
