@@ -8,7 +8,7 @@
 #include "core/str.h"
 #include "pubsub/pubsub.h"
 
-/* Redis answers, and the canary has not come back for so long: events do not arrive (docs/protocol.md, "Readiness"). */
+/* Redis answers, and the canary has not come back for so long: events do not arrive. */
 #define READINESS_CANARY_MS 15000
 
 struct worker_readiness {

@@ -110,7 +110,7 @@ static bool ends_within(int pidfd, int ms)
 }
 
 /* Sends an inline command and returns what came back at once. */
-static const char *ask(const struct embedded_redis *r, const char *command)
+static const char *ask_once(const struct embedded_redis *r, const char *command)
 {
     static char reply[512];
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
@@ -121,6 +121,17 @@ static const char *ask(const struct embedded_redis *r, const char *command)
     ssize_t n = recv(fd, reply, sizeof(reply) - 1, 0);
     close(fd);
     reply[n > 0 ? n : 0] = '\0';
+    return reply;
+}
+
+/* A server that still loads its data counts as started, and says so. */
+static const char *ask(const struct embedded_redis *r, const char *command)
+{
+    uint64_t until_ms = clock_monotonic_ms() + PATIENCE_MS;
+    const char *reply;
+    do
+        reply = ask_once(r, command);
+    while (strncmp(reply, "-LOADING", 8) == 0 && clock_monotonic_ms() < until_ms);
     return reply;
 }
 
