@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Of ws:conns, where only a node's are asked for: how many a step looks at, and how many steps a page takes. */
-#define FILTER_STEP 500
+/* Of ws:conns, where only a node's are asked for: how many a step looks at beyond those that are wanted, which it may
+ * bring as well, and how many steps a page takes. */
+#define FILTER_MORE (PRESENCE_REST_MAX / 2)
 #define STEPS_MAX 20
 #define SET_STEP 1000
 
@@ -135,7 +136,7 @@ static void send_all(struct ask *a)
         return;
     }
     struct buf key = ask_key(a->p, "conns", STR_NONE, "");
-    send_scan(l, "HSCAN", &key, l->at.scan, l->node.p != NULL ? FILTER_STEP : l->limit - l->n);
+    send_scan(l, "HSCAN", &key, l->at.scan, l->limit - l->n + (l->node.p != NULL ? FILTER_MORE : 0));
     buf_free(&key);
 }
 

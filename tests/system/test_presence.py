@@ -153,6 +153,16 @@ def test_a_walk_tells_all_that_stay_while_others_come_and_go(belfry, redis_serve
             assert len(set(found)) == len(found)
 
 
+def test_a_node_with_many_connections_fills_pages_and_no_more(belfry, redis_server):
+    server = belfry()
+    names_here, others = [[f"{secrets.token_hex(9)}{kind}" for _ in range(2000)] for kind in ("here", "else")]
+    put(redis_server, *names_here, node="h" * 22)
+    put(redis_server, *others, node="e" * 22)
+    for limit in (20, 100, 1000):
+        pages = walk(server, node="h" * 22, limit=limit)
+        assert sorted(names(pages)) == sorted(names_here) and all(len(page) <= limit for page in pages)
+
+
 def test_what_is_no_connection_is_left_out(belfry, redis_server):
     server = belfry()
     put(redis_server, "good" + "0" * 18, user="u", user_agent='a"\u2028', address="192.0.2.1")

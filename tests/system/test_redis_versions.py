@@ -203,3 +203,28 @@ async def test_the_documented_access_rules_are_enough(belfry, redis_server):
         await client.next("some.event")
     assert server.stop() == 0
     assert "NOPERM" not in server.output() and admin.execute_command("ACL", "LOG") == []
+
+
+async def test_who_is_connected_is_told_listed_and_ended(belfry, redis_server):
+    on = {"LIFECYCLE": "on", "PRESENCE_GRACE": "100ms"}
+    one, two, me = belfry(on), belfry(on), user()
+    operator = token("operator", "connections:read connections:write")
+    clients = [await Client.connect(server, token(me)) for server in (one, two) for _ in range(3)]
+    names = sorted([(await client.welcome())["data"]["connection_id"] for client in clients])
+    for path in ("/connections", f"/users/{me}/connections"):
+        pages, cursor = [], {}
+        while cursor is not None and len(pages) < 10:
+            page = one.rest("GET", path, operator, params={"limit": 2, **cursor}).json()
+            pages.append(sorted(c["connection_id"] for c in page["connections"]))
+            cursor = {"cursor": page["cursor"]} if page["cursor"] else None
+        assert sorted(sum(pages, [])) == names and all(len(page) <= 2 for page in pages)
+    assert one.rest("GET", f"/connections/{names[0]}", operator).json()["state"] == "live"
+    assert one.rest("DELETE", f"/connections/{names[0]}", operator).json() == {"ordered": 1}
+    assert one.rest("DELETE", f"/users/{me}/connections", operator).json() == {"ordered": 5}
+    assert {(await client.closed())[0] for client in clients} == {4403}
+
+    def told():
+        return [fields["event"] for _, fields in redis_server.client().xrange("ws:lifecycle")]
+
+    await asyncio.to_thread(wait_for, lambda: told()[-1] == "offline")
+    assert told() == ["connected", "online", *["connected"] * 5, *["disconnected"] * 6, "offline"]
