@@ -5,6 +5,7 @@
 #include "core/cursors.h"
 #include "core/mark.h"
 #include "core/random_id.h"
+#include "pubsub/ask.h"
 #include "pubsub/identity_call.h"
 #include "pubsub/link.h"
 #include "pubsub/pubsub.h"
@@ -156,23 +157,6 @@ struct lifecycle_state {
     uint64_t due_ms; /* when to look; 0: not until something happens */
     bool in_flight, by_text;
     struct log_limit log;
-};
-
-/* See ask.c. The first member of what is asked. */
-struct ask {
-    struct pubsub *p;
-    struct ask *next; /* among those that wait to be sent */
-    const struct ask_callbacks *callbacks;
-    uint64_t deadline_ms;
-};
-struct ask_callbacks {
-    void (*send)(struct ask *a); /* Redis can be reached: one command, or one transaction, by ask_command */
-    void (*on_reply)(struct ask *a, redisReply *reply); /* never NULL */
-    void (*on_failure)(struct ask *a);                  /* the end: nothing came within the time */
-    bool once; /* what a lost connection leaves unanswered is not sent again but failed */
-};
-struct ask_line {
-    struct ask *first, *last;
 };
 
 struct inspection;
@@ -328,20 +312,6 @@ void identity_lost(struct pubsub *p);
 bool identity_heard(struct pubsub *p, struct str payload);
 void identity_turn(struct pubsub *p, uint64_t now_ms);
 void identity_dispose(struct pubsub *p);
-
-/* ask.c: what is asked of Redis step by step, each step within one limit of time */
-void ask_begin(struct ask *a, struct pubsub *p, const struct ask_callbacks *callbacks);
-/* The next step: `send` is called at the next turn in which Redis can be reached. */
-void ask_again(struct ask *a);
-/* From `send`: cb of the reply is the ask's own; commands whose replies nobody needs go before it. */
-void ask_command(struct ask *a, int argc, const char **argv, const size_t *lens);
-void ask_turn(struct pubsub *p, uint64_t now_ms);
-/* All that wait fail. */
-void ask_dispose(struct pubsub *p);
-/* Redis has answered with an error, or something else that is no answer. */
-void ask_log_refused(struct ask *a, struct str reply);
-/* REDIS_PREFIX, kind, id and end as one name. */
-struct buf ask_key(const struct pubsub *p, const char *kind, struct str id, const char *end);
 
 /* lifecycle.c: nothing of it runs unless LIFECYCLE is on */
 /* Somebody has gone: in PRESENCE_GRACE his user may be offline. */
