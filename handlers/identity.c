@@ -100,20 +100,20 @@ bool edge_on_claimed(void *data, void *claim, const struct identity_claimed *r)
 
 /* Redis had it in this epoch and has it no more: it counted as away for so long that its log was dropped. In another
  * epoch the page tells whether something is lost. */
-static bool is_forgotten(const struct ws_conn *c, enum registered how, uint16_t epoch)
+static bool is_forgotten(const struct ws_conn *c, enum registered how, uint16_t known_in)
 {
-    return how == REGISTERED_NEW && c->known_in == epoch;
+    return how == REGISTERED_NEW && c->known_in == known_in;
 }
 
-void edge_on_registered(void *data, struct hub_channel *channel, enum registered how)
+void edge_on_registered(void *data, struct hub_channel *channel, enum registered how, uint64_t epoch)
 {
-    struct edge *e = data;
-    uint16_t epoch = (uint16_t)(pubsub_epoch(e->pubsub) | 1);
+    uint16_t known_in = epoch != 0 ? (uint16_t)(epoch | 1) : 0;
+    (void)data;
     for (struct hub_member *m = channel->members; m != NULL; m = m->next) {
         struct ws_conn *c = conn_of_member(m);
-        bool forgotten = is_forgotten(c, how, epoch);
+        bool forgotten = is_forgotten(c, how, known_in) && known_in != 0;
         if (how != REGISTERED_REFUSED)
-            c->known_in = epoch;
+            c->known_in = known_in;
         if (!c->registered) {
             c->registered = true;
             conn_wake(c);

@@ -262,7 +262,7 @@ void conn_exit(struct ws_conn *c, uint16_t code);
 void edge_register(struct edge *e);
 bool edge_on_claim_due(void *edge, void *claim);
 bool edge_on_claimed(void *edge, void *claim, const struct identity_claimed *r);
-void edge_on_registered(void *edge, struct hub_channel *channel, enum registered how);
+void edge_on_registered(void *edge, struct hub_channel *channel, enum registered how, uint64_t epoch);
 void edge_on_superseded(void *edge, struct hub_channel *channel, uint32_t gen);
 void edge_on_disconnect(void *edge, struct hub_channel *channel, uint32_t gen, struct str reason);
 bool edge_on_question(void *edge, struct hub_channel *channel, struct presence_now *out);

@@ -115,7 +115,7 @@ static void leave_again(struct pubsub *p, const struct identity_entry *e, const 
                          });
 }
 
-static void on_answer(struct pubsub *p, const struct identity_entry *e, const struct identity_answer *a)
+static void on_answer(struct pubsub *p, const struct identity_entry *e, const struct identity_answer *a, uint64_t epoch)
 {
     if (e->act == IDENTITY_CLAIM) {
         struct identity_claimed r = {.resumed = a->status == IDENTITY_CLAIMED, .id = id_of(e, a), .gen = a->gen};
@@ -129,14 +129,14 @@ static void on_answer(struct pubsub *p, const struct identity_entry *e, const st
     if (a->status == IDENTITY_SUPERSEDED)
         p->callbacks->on_superseded(p->data, c, e->gen + 1);
     else if (a->status != IDENTITY_DISCONNECTED) /* of that an order tells, with the reason */
-        p->callbacks->on_registered(p->data, c, a->status == IDENTITY_NEW ? REGISTERED_NEW : REGISTERED_HELD);
+        p->callbacks->on_registered(p->data, c, a->status == IDENTITY_NEW ? REGISTERED_NEW : REGISTERED_HELD, epoch);
 }
 
-static void on_answers(struct identity_call *call, const struct identity_answer *answers)
+static void on_answers(struct identity_call *call, const struct identity_answer *answers, uint64_t epoch)
 {
     struct identity_entry *e;
     for (size_t i = 0; (e = pop(&call->entries)) != NULL; ++i) {
-        on_answer(call->p, e, &answers[i]);
+        on_answer(call->p, e, &answers[i], epoch);
         free(e);
     }
 }
@@ -161,7 +161,7 @@ static void let_in(struct identity_call *call)
     for (struct identity_entry *e = call->entries.first; e != NULL; e = e->next) {
         struct hub_channel *c = e->act == IDENTITY_REGISTER ? channel_of(call->p, e) : NULL;
         if (c != NULL)
-            call->p->callbacks->on_registered(call->p->data, c, REGISTERED_REFUSED);
+            call->p->callbacks->on_registered(call->p->data, c, REGISTERED_REFUSED, 0);
     }
 }
 
@@ -206,16 +206,17 @@ static void take_reply(struct identity_call *call, redisReply *reply)
     size_t n = call->entries.n;
     struct str text = redis_reply_str(reply);
     struct identity_answer answers[IDENTITY_BATCH_MAX];
+    uint64_t epoch;
     if (reply == NULL)
         wait_again(call);
     else if (redis_reply_is_error(reply))
         on_error(call, text);
     else if (call->leaves)
         on_left(call);
-    else if (script_register_parse(reply, n, answers) != 0)
+    else if (script_register_parse(reply, n, answers, &epoch) != 0)
         on_error(call, STR_LIT("an answer of another form"));
     else
-        on_answers(call, answers);
+        on_answers(call, answers, epoch);
 }
 
 static void on_reply(void *data, redisReply *reply)

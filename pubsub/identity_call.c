@@ -114,10 +114,11 @@ void script_register_build(struct script_call *c, const struct script_settings *
 {
     struct script_builder b;
 
-    builder_begin(&b, c, SCRIPT_REGISTER, s->prefix, 5 + 3 * count(entries));
+    builder_begin(&b, c, SCRIPT_REGISTER, s->prefix, 6 + 3 * count(entries));
     identity_keys(&b);
     builder_key(&b, "nodes", STR_NONE);
     builder_key(&b, "node:", node);
+    builder_key(&b, "head", STR_NONE);
     for (const struct identity_entry *e = entries; e != NULL; e = e->next)
         entry_keys(&b, e);
     identity_argument(&b, s);
@@ -163,10 +164,14 @@ static bool read_u32(const redisReply *r, uint32_t *out)
     return true;
 }
 
-int script_register_parse(const redisReply *r, size_t n, struct identity_answer *out)
+int script_register_parse(const redisReply *r, size_t n, struct identity_answer *out, uint64_t *epoch)
 {
-    if (r == NULL || r->type != REDIS_REPLY_ARRAY || r->elements != 2 * n)
+    if (r == NULL || r->type != REDIS_REPLY_ARRAY || r->elements != 2 * n + 1)
         return -1;
+    const redisReply *last = r->element[2 * n];
+    if (last->type != REDIS_REPLY_INTEGER || last->integer < 0)
+        return -1;
+    *epoch = (uint64_t)last->integer;
     for (size_t i = 0; i < n; ++i) {
         uint32_t status;
         if (!read_u32(r->element[2 * i], &status) || status > IDENTITY_DISCONNECTED ||

@@ -49,8 +49,10 @@ struct identity_answer {
     enum identity_status status;
     uint32_t gen;
 };
-/* The answer to a call of n entries. 0, or -1 if it is none. */
-int script_register_parse(const struct redisReply *r, size_t n, struct identity_answer *out) MUST_CHECK;
+/* The answer to a call of n entries, and the epoch in which it was given (0: there was none). 0, or -1 if it is none.
+ */
+int script_register_parse(const struct redisReply *r, size_t n, struct identity_answer *out,
+                          uint64_t *epoch) MUST_CHECK;
 
 #define REAP_CURSOR_LEN 20
 struct script_reap {

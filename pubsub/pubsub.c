@@ -85,11 +85,6 @@ void pubsub_leave(struct pubsub *p, const char *reason)
         link_restart(l, reason);
 }
 
-uint64_t pubsub_epoch(const struct pubsub *p)
-{
-    return p->seen_epoch;
-}
-
 void pubsub_note_epoch(struct pubsub *p, uint64_t epoch)
 {
     if (epoch > p->seen_epoch)

@@ -66,8 +66,8 @@ struct pubsub_callbacks {
     void (*on_tape_restart)(void *ctx, struct position lost);
 
     /* This connection is known to those who publish, or known already (held, new); or Redis has refused to take it, and
-     * will be asked again. */
-    void (*on_registered)(void *ctx, struct hub_channel *channel, enum registered how);
+     * will be asked again. `epoch` is that in which it was so; 0: Redis has no history yet. */
+    void (*on_registered)(void *ctx, struct hub_channel *channel, enum registered how, uint64_t epoch);
     /* A newer socket has the identity: whoever is in this channel with a smaller gen has to be closed 4409. */
     void (*on_superseded)(void *ctx, struct hub_channel *channel, uint32_t gen);
     /* An operator ends the identity: whoever is in this channel with at most that gen has to be closed 4403. The reason
@@ -222,9 +222,6 @@ struct pubsub_totals {
     bool stale;
 };
 void pubsub_totals(struct pubsub *p, void (*cb)(void *data, struct pubsub_totals totals), void *data);
-
-/* The greatest epoch that Redis has answered with. */
-uint64_t pubsub_epoch(const struct pubsub *p);
 
 /* Identities: which connections there are, in the whole cluster. What is said in a turn goes out at its end, before the
  * turn's read of the head, in batches; what a broken connection leaves open is said again. Everything is copied. */

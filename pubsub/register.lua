@@ -1,7 +1,7 @@
 -- Makes connections known, and lets others take an identity over. identity.lua stands in front of it.
 --
--- KEYS 1 to 3 as there, 4 ws:nodes, 5 ws:node:{id} of the caller; then of each entry ws:away:{id}, ws:log:conn:{id} (both
--- of the claimed id if there is one, else of its own) and ws:user:{user}:conns.
+-- KEYS 1 to 3 as there, 4 ws:nodes, 5 ws:node:{id} of the caller, 6 ws:head; then of each entry ws:away:{id},
+-- ws:log:conn:{id} (both of the claimed id if there is one, else of its own) and ws:user:{user}:conns.
 -- ARGV 1 as there, 2 id of the calling node, 3 how long a log lives while its connection is there, in ms; then of each
 -- entry: the claimed id or '', its own id, its own gen, its user, and the JSON of ws:conns up to the gen and from there on.
 -- Answer: of each entry a status and the gen that counts.
@@ -10,13 +10,14 @@
 --    2 new          its own id was not known, and now is
 --    3 claimed      the claimed id is this caller's from now on; whoever held it has been ordered to close
 --    4 disconnected this identity was ended by an operator: the caller has been ordered once more to close it
+-- Last the epoch in which that is so, 0 where no ws:head tells.
 -- A claim of an id that is not known, was ended, or is another user's, registers its own id as new.
 --
 -- An entry is removed from ws:away before it is written to ws:conns: where Redis' memory is full that lets the writes
 -- pass (identity.lua). A few hundred bytes for each connection are worth that none is unknown.
 
 local SUPERSEDED, HELD, NEW, CLAIMED, DISCONNECTED = 0, 1, 2, 3, 4
-local FIRST_KEY, KEYS_EACH, FIRST_ARGUMENT, ARGUMENTS_EACH = 6, 3, 4, 6
+local FIRST_KEY, KEYS_EACH, FIRST_ARGUMENT, ARGUMENTS_EACH = 7, 3, 4, 6
 
 local nodes_key, lease_key = KEYS[4], KEYS[5]
 local node, log_lives = ARGV[2], ARGV[3]
@@ -96,4 +97,5 @@ end
 if redis.call('EXISTS', lease_key) == 0 then
   redis.call('ZADD', nodes_key, 'NX', 0, node)
 end
+reply[#reply + 1] = tonumber(redis.call('HGET', KEYS[6], 'epoch') or 0)
 return reply

@@ -88,7 +88,7 @@ class Scripts:
 
     def register(self, *entries, node="n1"):
         """Each entry is (id, gen, user) or, to claim, (id, claimed, user); returns a list of (status, gen)."""
-        keys = [self.key(k) for k in ("conns", "lifecycle", "lifecycle:due", "nodes", "node:" + node)]
+        keys = [self.key(k) for k in ("conns", "lifecycle", "lifecycle:due", "nodes", "node:" + node, "head")]
         argv = [self.grace, node, DAY + 60 * MINUTE]
         for name, what, user in entries:
             claimed, gen = (what, 0) if isinstance(what, str) else ("", what)
@@ -96,7 +96,8 @@ class Scripts:
             keys += [self.key(k) for k in ("away:" + about, "log:conn:" + about, f"user:{user}:conns")]
             argv += [claimed, name, gen, user, self.entry_head(user, node), ',"address":null}']
         reply = self.client.eval(TEXTS["register"], len(keys), *keys, *argv)
-        return list(zip(reply[::2], reply[1::2]))
+        assert reply[-1] == int(self.client.hget(self.key("head"), "epoch") or 0)
+        return list(zip(reply[:-1:2], reply[1::2]))
 
     def leave(self, *entries, node="n1", away=300_000):
         """Each entry is (id, gen, user); returns how many went away."""

@@ -365,6 +365,24 @@ async def test_a_node_that_was_cut_off_closes_what_was_resumed_elsewhere(belfry,
 # Redis forgets
 
 
+async def test_connections_that_a_flushed_redis_does_not_know_are_told_of_the_epoch_only(belfry, redis_server):
+    """They are registered again before anything has opened a new epoch."""
+    server = belfry()
+    client, name, _ = await arrive(server, user())
+    await until(lambda: name in conns(redis_server))
+    for _ in range(3):
+        with redis_server.client() as r, r.pipeline(transaction=True) as both:
+            both.flushall()
+            both.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            both.execute()
+        await until(lambda: name in conns(redis_server))
+        assert (await client.next("resync_required", 20))["data"]["reason"] == "epoch"
+        await post(server, name)
+        await client.next("to.one", 20)
+    assert [f["data"]["reason"] for f in client.frames if f["type"] == "resync_required"] == ["epoch"] * 3
+    await client.close()
+
+
 async def test_after_flushall_every_connection_is_registered_again(belfry, redis_server):
     server = belfry({"MAX_CONNECTIONS_PER_USER": "0"})
     me = user()

@@ -142,11 +142,6 @@ static void subscribe(unsigned channel)
     line_put((struct heard){.kind = HEARD_CONFIRMED, .event = {.channel = channel}});
 }
 
-uint64_t pubsub_epoch(const struct pubsub *p)
-{
-    return redis.head.epoch;
-}
-
 void pubsub_register(struct pubsub *p, const struct identity *i)
 {
     (void)p, (void)i;

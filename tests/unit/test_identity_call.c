@@ -48,7 +48,7 @@ static void a_registration_and_a_claim_share_a_call(void **state)
     memcpy(second->claimed, OLD, RANDOM_ID_LEN);
     first->next = second;
     script_register_build(&c, &settings, STR_LIT("node"), first);
-    EXPECT(&c, "11", "p:conns", "p:lifecycle", "p:lifecycle:due", "p:nodes", "p:node:node", "p:away:" ONE,
+    EXPECT(&c, "12", "p:conns", "p:lifecycle", "p:lifecycle:due", "p:nodes", "p:node:node", "p:head", "p:away:" ONE,
            "p:log:conn:" ONE, "p:user:al\"ice:conns", "p:away:" OLD, "p:log:conn:" OLD, "p:user:bob:conns", "", "node",
            "3601000", "", ONE, "3", "al\"ice", "{\"user\":\"al\\\"ice\",\"node\":\"node\",\"gen\":",
            ",\"address\":\"192.0.2.7\",\"user_agent\":\"Agent/1 \\\"x\\\"\",\"since\":17}", OLD, TWO, "0", "bob",
@@ -91,7 +91,10 @@ static redisReply *reply_of(const char *wire)
 static int parse_register(const char *wire, size_t n, struct identity_answer *out)
 {
     redisReply *r = reply_of(wire);
-    int rc = script_register_parse(r, n, out);
+    uint64_t epoch = 0;
+    int rc = script_register_parse(r, n, out, &epoch);
+
+    assert_true(rc != 0 || epoch == 9);
 
     freeReplyObject(r);
     return rc;
@@ -100,17 +103,21 @@ static int parse_register(const char *wire, size_t n, struct identity_answer *ou
 static void answers_are_read_and_others_are_none(void **state)
 {
     struct identity_answer a[2];
+    uint64_t epoch;
 
-    assert_int_equal(parse_register("*4\r\n:0\r\n:5\r\n:3\r\n:4294967295\r\n", 2, a), 0);
+    assert_int_equal(parse_register("*5\r\n:0\r\n:5\r\n:3\r\n:4294967295\r\n:9\r\n", 2, a), 0);
     assert_true(a[0].status == IDENTITY_SUPERSEDED && a[0].gen == 5);
     assert_true(a[1].status == IDENTITY_CLAIMED && a[1].gen == 4294967295u);
-    assert_int_equal(parse_register("*2\r\n:0\r\n:5\r\n", 2, a), -1);
-    assert_int_equal(parse_register("*2\r\n:5\r\n:5\r\n", 1, a), -1);
-    assert_int_equal(parse_register("*2\r\n:-1\r\n:5\r\n", 1, a), -1);
-    assert_int_equal(parse_register("*2\r\n:1\r\n:4294967296\r\n", 1, a), -1);
-    assert_int_equal(parse_register("*2\r\n:1\r\n$1\r\n5\r\n", 1, a), -1);
+    assert_int_equal(parse_register("*3\r\n:0\r\n:5\r\n:9\r\n", 2, a), -1);
+    assert_int_equal(parse_register("*2\r\n:0\r\n:5\r\n", 1, a), -1);
+    assert_int_equal(parse_register("*3\r\n:0\r\n:5\r\n:-9\r\n", 1, a), -1);
+    assert_int_equal(parse_register("*3\r\n:0\r\n:5\r\n$1\r\n9\r\n", 1, a), -1);
+    assert_int_equal(parse_register("*3\r\n:5\r\n:5\r\n:9\r\n", 1, a), -1);
+    assert_int_equal(parse_register("*3\r\n:-1\r\n:5\r\n:9\r\n", 1, a), -1);
+    assert_int_equal(parse_register("*3\r\n:1\r\n:4294967296\r\n:9\r\n", 1, a), -1);
+    assert_int_equal(parse_register("*3\r\n:1\r\n$1\r\n5\r\n:9\r\n", 1, a), -1);
     assert_int_equal(parse_register("+OK\r\n", 1, a), -1);
-    assert_int_equal(script_register_parse(NULL, 0, a), -1);
+    assert_int_equal(script_register_parse(NULL, 0, a, &epoch), -1);
 }
 
 static int parse_reap(const char *wire, struct script_reap_reply *out, char cursor[32])
