@@ -3,10 +3,13 @@
 #include "core/clock.h"
 #include "core/metrics.h"
 #include <errno.h>
+#include <stdlib.h>
 
 #define ACCEPTS_PER_TURN 64
 /* Without a free descriptor, how long the listeners rest. */
 #define REST_MS 100
+/* Longer than a handshake may take (h2o's handshake_timeout, 10 s). */
+#define RETIRED_MS 30000
 
 static void on_socket_closed(void *data)
 {
@@ -50,8 +53,37 @@ static void on_accept(h2o_socket_t *listener, const char *err)
         rest(a->all);
 }
 
+/* --- TLS contexts that were replaced --------------------------------------------------------------------------------
+ */
+
+static void retire(struct acceptors *all, SSL_CTX *tls, uint64_t now_ms)
+{
+    struct retired_tls *r = mem_alloc(sizeof(*r));
+    *r = (struct retired_tls){all->retired, tls, now_ms + RETIRED_MS};
+    all->retired = r;
+}
+
+static void free_retired(struct acceptors *all, uint64_t now_ms)
+{
+    struct retired_tls **at = &all->retired;
+    while (*at != NULL) {
+        struct retired_tls *r = *at;
+        if (now_ms < r->until_ms) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        SSL_CTX_free(r->tls);
+        free(r);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------------------
+ */
+
 void acceptors_tick(struct acceptors *all, uint64_t now_ms)
 {
+    free_retired(all, now_ms);
     if (all->rest_until_ms == 0 || now_ms < all->rest_until_ms)
         return;
     all->rest_until_ms = 0;
@@ -97,7 +129,7 @@ void acceptors_set_tls(struct acceptors *all, SSL_CTX *tls)
         struct acceptor *a = &all->each[i];
         if (a->ctx.ssl_ctx == NULL)
             continue;
-        SSL_CTX_free(a->ctx.ssl_ctx);
+        retire(all, a->ctx.ssl_ctx, clock_monotonic_ms());
         SSL_CTX_up_ref(tls);
         a->ctx.ssl_ctx = tls;
     }
@@ -119,6 +151,7 @@ void acceptors_close(struct acceptors *all)
 
 void acceptors_dispose(struct acceptors *all)
 {
+    free_retired(all, UINT64_MAX);
     for (int i = 0; i < SURFACES; ++i)
         SSL_CTX_free(all->each[i].ctx.ssl_ctx);
 }

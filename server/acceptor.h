@@ -11,15 +11,24 @@ struct acceptor {
     struct acceptors *all;
 };
 
+/* A TLS context that was replaced. h2o asks it for a session only when the first bytes of a handshake come, without
+ * having held a reference since the connection was accepted. */
+struct retired_tls {
+    struct retired_tls *next;
+    SSL_CTX *tls;
+    uint64_t until_ms;
+};
+
 struct acceptors {
     struct process *process;
     struct acceptor each[SURFACES];
+    struct retired_tls *retired;
     uint64_t rest_until_ms; /* 0: accepting */
 };
 
 /* On the worker's thread; takes the descriptors that process->listeners have for worker number `worker`. */
 void acceptors_open(struct acceptors *a, struct process *p, h2o_context_t *ctx, unsigned worker);
-/* Ends a rest that is over. */
+/* Ends a rest that is over, and frees TLS contexts that nobody can ask for any more. */
 void acceptors_tick(struct acceptors *a, uint64_t now_ms);
 /* Connections to come get this context; takes over one reference. */
 void acceptors_set_tls(struct acceptors *a, SSL_CTX *tls);

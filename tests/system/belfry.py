@@ -20,6 +20,8 @@ from redis.retry import Retry
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECRET = "a secret of the system tests, long enough for HS256 to HS512: 0123456789"
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:|==ABORTING|double free|corrupted")
+# Signals that no test sends.
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 # What of the caller's environment a started process may see; all else would make runs differ from machine to machine.
 PASSED_ON = re.compile(r"^(PATH|HOME|LANG|TMPDIR|(ASAN|UBSAN|LSAN|TSAN)_OPTIONS|MALLOC_.*)$")
 # Sanitizers, and two cores shared by everything, make things slower: one factor for all patience.
@@ -285,6 +287,8 @@ class Belfry(Process):
                 self.resume()
                 code = self.stop()
                 assert code == self.expected_exit, f"exit code {code}:\n{self.output()[-3000:]}"
+            crash = self.process is not None and -(self.process.returncode or 0) in CRASHES
+            assert not crash, f"signal {-self.process.returncode}:\n{self.output()[-3000:]}"
             report = SANITIZER.search(self.output())
             assert not report, self.output()[max(0, report.start() - 200):][:6000]
         finally:

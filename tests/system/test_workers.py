@@ -230,6 +230,36 @@ async def test_tls_certificates_change_under_handshakes(belfry, files):
     assert set(names) == {"a", "b"}
 
 
+async def test_clients_that_connected_before_a_new_certificate_shake_hands_after_it(belfry, files):
+    """They have sent nothing yet when the context that they were accepted with is replaced."""
+    from test_server import make_ca, make_certificate
+    import socket
+    import ssl
+
+    ca = make_ca(files)
+    for name in ("a", "b"):
+        make_certificate(files, name)
+    for suffix in ("pem", "key"):
+        (files / f"live.{suffix}").write_bytes((files / f"a.{suffix}").read_bytes())
+    server = start(belfry, files, TLS_CERT_FILE=files / "live.pem", TLS_KEY_FILE=files / "live.key")
+    context = ssl.create_default_context(cafile=str(ca))
+    context.check_hostname = False
+
+    async def replace(name, times):
+        for suffix in ("key", "pem"):
+            (files / f"live.{suffix}").write_bytes((files / f"{name}.{suffix}").read_bytes())
+        await asyncio.to_thread(wait_for, lambda: len(server.logs("reloaded")) == times, 10, "the certificate's reload")
+        await asyncio.sleep(0.2)  # each worker takes it by itself
+
+    await replace("b", 1)  # the first one the process keeps for itself
+    waiting = [socket.create_connection(server.host_port, timeout=10) for _ in range(20)]
+    await replace("a", 2)
+    for sock in waiting:
+        with await asyncio.to_thread(context.wrap_socket, sock) as tls:
+            assert tls.getpeercert()
+    assert server.running
+
+
 async def test_frames_of_all_kinds_meet_on_two_workers(belfry, files):
     server = start(belfry, files, PING_INTERVAL="1s", PONG_TIMEOUT="600s", CLIENT_RATE="10000/s burst 10000")
     raws = [await Raw.websocket(server, signed(0, "everybody")) for _ in range(10)]
