@@ -14,6 +14,8 @@ from clients import TEXT, Client, Raw, user
 from proxy import Proxy
 
 PUBLISHER = token("publisher", "events:publish")
+# However slow the machine, and however fast the publishers: nothing is trimmed where a test does not want it.
+KEEP = {"REPLAY_EVENTS": "100000", "REPLAY_USER_EVENTS": "100000"}
 
 
 def order(event_id):
@@ -103,14 +105,14 @@ async def position_of(server, who):
 def late(belfry, redis_server):
     """A belfry whose path to Redis can be broken, and that path."""
     with Proxy(redis_server.tcp_url) as proxy:
-        yield belfry({"REDIS_URL": proxy.url}), proxy
+        yield belfry({"REDIS_URL": proxy.url, **KEEP}), proxy
 
 
 # ---- subscriptions that are late
 
 
 async def test_event_between_the_handshake_and_the_confirmed_subscription_comes_once(belfry, late):
-    other, (server, proxy) = belfry(), late
+    other, (server, proxy) = belfry(KEEP), late
     who = user()
     start = await position_of(other, who)
     proxy.shape("both", who="subscriber", delay=0.4)
@@ -128,7 +130,7 @@ async def test_event_between_the_handshake_and_the_confirmed_subscription_comes_
 
 
 async def test_fresh_client_gets_all_that_is_newer_than_its_welcome_however_late_its_subscription(belfry, late):
-    other, (server, proxy) = belfry(), late
+    other, (server, proxy) = belfry(KEEP), late
     who = user()
     proxy.shape("both", who="subscriber", delay=0.3)
     publisher = Publisher([other], [{"user": who}, "broadcast"], 0.02)
@@ -167,7 +169,7 @@ async def test_what_a_client_says_before_its_welcome_is_answered_after_it(belfry
 
 async def test_resume_while_the_subscriber_connection_lags_behind_the_command_connection(belfry, late):
     """The head that a page tells is then ahead of what the tape holds."""
-    other, (server, proxy) = belfry(), late
+    other, (server, proxy) = belfry(KEEP), late
     who = user()
     start = await position_of(other, who)
     proxy.shape("down", who="subscriber", delay=0.2)
@@ -192,7 +194,7 @@ async def test_resume_while_the_subscriber_connection_lags_behind_the_command_co
 
 async def test_frames_that_are_no_event_never_promise_what_has_not_come_yet(late, belfry):
     """Pongs asked for at every moment of a resume: each position, taken literally, leaves nothing out."""
-    other, (server, proxy) = belfry(), late
+    other, (server, proxy) = belfry(KEEP), late
     who = user()
     start = await position_of(other, who)
     proxy.shape("down", who="subscriber", delay=0.1)
@@ -223,7 +225,7 @@ async def test_frames_that_are_no_event_never_promise_what_has_not_come_yet(late
 
 
 async def test_broadcasts_and_events_of_the_user_from_two_processes_while_clients_resume(belfry):
-    one, two = belfry({"TAPE_BYTES": "64K"}), belfry({"WORKERS": "2"})
+    one, two = belfry({"TAPE_BYTES": "64K", **KEEP}), belfry({"WORKERS": "2", **KEEP})
     who, stranger = user(), user()
     publishers = [Publisher([two, one], ["broadcast", {"user": who}, {"user": stranger}, {"users": [who, stranger]}]),
                   Publisher([one, two], [{"user": who}, "broadcast"], size=600)]
@@ -403,7 +405,7 @@ async def test_retention_that_differs_between_two_processes_hides_nothing(belfry
 
 
 async def test_subscriber_connection_lost_while_broadcasts_go_on(belfry, late):
-    other, (server, proxy) = belfry(), late
+    other, (server, proxy) = belfry(KEEP), late
     who = user()
     clients = [await Client.connect(server, token(who)) for _ in range(3)]
     welcomes = [(await client.welcome())["event_id"] for client in clients]
