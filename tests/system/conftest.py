@@ -38,6 +38,20 @@ def redis_server():
     server.remove()
 
 
+@pytest.fixture
+def another_redis():
+    """another_redis(option, …) starts one more redis-server."""
+    started = []
+
+    def start(*options):
+        started.append(processes.RedisServer(*options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.remove()
+
+
 @contextlib.contextmanager
 def belfry_factory(redis):
     """start(env={…}) makes a ready belfry on `redis`; REDIS_URL None in env means the embedded one. All end together."""

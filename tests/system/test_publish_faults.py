@@ -10,27 +10,13 @@ import time
 import pytest
 import redis as redis_py
 
-from belfry import PATIENCE, RedisServer, token, wait_for
+from belfry import PATIENCE, token, wait_for
 from clients import Client, user
 from proxy import Proxy
 from test_redis import healthy_again
 
 PUBLISHER = token("publisher", "events:publish")
 TIMEOUT = 1.0
-
-
-@pytest.fixture
-def another_redis():
-    """another_redis(option, …) starts one more redis-server."""
-    started = []
-
-    def start(*options):
-        started.append(RedisServer(*options))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.remove()
 
 
 def post(server, type="some.event", key=None, credentials=PUBLISHER, **body):

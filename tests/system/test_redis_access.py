@@ -13,24 +13,10 @@ import time
 
 import pytest
 
-from belfry import PATIENCE, ROOT, RedisServer, token, wait_for
+from belfry import PATIENCE, ROOT, token, wait_for
 from clients import Client, user
 
 PUBLISHER = token("publisher", "events:publish")
-
-
-@pytest.fixture
-def another_redis():
-    """another_redis(option, …) starts one more redis-server."""
-    started = []
-
-    def start(*options):
-        started.append(RedisServer(*options))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.remove()
 
 
 def post(server):

@@ -3,22 +3,7 @@
 import re
 import subprocess
 
-import pytest
-
-from belfry import ROOT, SECRET, RedisServer, binary, environment, wait_for
-
-
-@pytest.fixture
-def redis_with():
-    started = []
-
-    def start(*options):
-        started.append(RedisServer(*options))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.remove()
+from belfry import ROOT, SECRET, binary, environment, wait_for
 
 
 def limited(redis):
@@ -43,8 +28,8 @@ EVICTS = "maxmemory-policy is allkeys-lru, which may silently evict what clients
 FORGETS = "appendonly is off"
 
 
-def test_a_policy_that_evicts_and_a_redis_that_forgets_are_told_once(belfry, redis_with):
-    redis = redis_with("--maxmemory-policy", "allkeys-lru")
+def test_a_policy_that_evicts_and_a_redis_that_forgets_are_told_once(belfry, another_redis):
+    redis = another_redis("--maxmemory-policy", "allkeys-lru")
     url = limited(redis)
     server = belfry({"REDIS_URL": url, "WORKERS": "3"})
     wait_for(lambda: len(told(server)) == 2, 5, "two lines")
@@ -59,8 +44,8 @@ def test_a_policy_that_evicts_and_a_redis_that_forgets_are_told_once(belfry, red
     assert {entry["object"] for entry in redis.client().acl_log()} <= {"client|setinfo"}
 
 
-def test_a_redis_as_it_should_be_is_no_warning(belfry, redis_with):
-    url = limited(redis_with("--appendonly", "yes"))
+def test_a_redis_as_it_should_be_is_no_warning(belfry, another_redis):
+    url = limited(another_redis("--appendonly", "yes"))
     server = belfry({"REDIS_URL": url})
     server.publish("some.event", {})
     assert told(server) == []
